@@ -1,0 +1,154 @@
+"""The words in which a flow and its driver speak: questions, and what to do next.
+
+A flow is a pure function: `next_move(facts, answers)` returns one `Move`. The driver
+(`zrwizard.wizard`) asks the question, looks at the machine, or runs the preparation that the
+flow wants, and calls it again with more facts or more answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from zrwizard.plan import Plan, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One thing to choose. `locked` says why it cannot be chosen; `cells` fill the columns."""
+
+    value: str
+    label: str
+    cells: tuple[str, ...] = ()
+    detail: str = ""
+    locked: str | None = None
+    recommended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choose:
+    """Pick one of `options` (a table with `columns` where they have cells)."""
+
+    key: str
+    page: str
+    title: str
+    help: str
+    options: tuple[Option, ...]
+    columns: tuple[str, ...] = ()
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """Type a text; an empty one means `default`."""
+
+    key: str
+    page: str
+    title: str
+    help: str
+    default: str = ""
+    example: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EnterSecret:
+    """Type a secret without echo, or name a file that holds it (`from_file`, a private key)."""
+
+    key: str
+    page: str
+    title: str
+    help: str
+    secret: str
+    from_file: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Agree:
+    """Read `text` and say yes; `value` is what the answer becomes (a fingerprint, say)."""
+
+    key: str
+    page: str
+    title: str
+    help: str
+    text: str
+    value: str
+
+
+Question = Choose | Enter | EnterSecret | Agree
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask the operator; `problem` says why the last answer to it would not do."""
+
+    question: Question
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Survey the machine for `what`; `detail` is its argument, `text` says it to people."""
+
+    what: str
+    detail: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Run this harmless plan now (network, login); then `Facts.prepared` holds `mark`."""
+
+    plan: Plan
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """All is known: this is the plan."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """No answer can help: the flow cannot go on. `exit` is the exit code it means."""
+
+    problems: tuple[Problem, ...]
+    exit: int = 2
+
+
+Move = Ask | Look | Prepare | Review | Stuck
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of an answers file: `name` is dotted, `example` stands in the template."""
+
+    name: str
+    help: str
+    example: str
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answers(Mapping[str, str]):
+    """The answers given so far, by dotted key; never holds a secret's value."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, key: str) -> str:
+        return self.values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def put(self, key: str, value: str) -> Answers:
+        """Return the answers with one more, or one changed."""
+        return Answers({**self.values, key: value})
+
+    def drop(self, *keys: str) -> Answers:
+        """Return the answers without `keys`."""
+        return Answers({k: v for k, v in self.values.items() if k not in keys})

@@ -1,0 +1,256 @@
+"""A plan: a frozen list of steps that nobody has done yet.
+
+Everything that a step does, looks at or proves is POSIX sh text. So the plan can be run by the
+wizard, printed as a runbook, or exported as a script: all three are the same commands.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, assert_never
+
+
+class Phase(StrEnum):
+    """The chapters of a plan, in the order in which they are run."""
+
+    NETWORK = "network"
+    LOGIN = "login"
+    DISK = "disk"
+    POOL = "pool"
+    TRANSFER = "transfer"
+    BOOT = "boot"
+    PROOF = "proof"
+    FINISH = "finish"
+
+
+class Danger(StrEnum):
+    """What a step can cost: nothing, a change that a reboot undoes, or what a disk held."""
+
+    NONE = "none"
+    CHANGES = "changes"
+    ERASES = "erases"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Run `text` with stdin from /dev/null; it must end with status 0 within `timeout` seconds."""
+
+    text: str
+    timeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One prompt that a dialogue may show: `pattern` (regex) is answered with secret `secret`."""
+
+    pattern: str
+    secret: str
+    max_uses: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """Run `text` on the terminal, answering its prompts; for ssh's and geli's questions."""
+
+    text: str
+    answers: tuple[Answer, ...]
+    timeout: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Write a file on the target: public `content`, or the secret called `secret`."""
+
+    path: str
+    mode: int
+    content: str | None = None
+    secret: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A long job, run detached on the target as `job` and polled.
+
+    `text` is the whole job script; `reset` clears what an earlier, broken try left (run only when
+    this run itself had started the transfer before). `estimate` is the stream's size in bytes as
+    `zfs send -nvP` guesses it, None where unknown; `streams` the number of streams expected;
+    `nic` the interface whose netstat counters are watched; `pool` the pool that grows.
+    """
+
+    text: str
+    job: str
+    pool: str
+    nic: str
+    estimate: int | None
+    streams: int
+    reset: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The target goes away by `text`; then watch the console until `until` or `timeout` seconds.
+
+    `until` is "login" (it boots and asks for a login) or "down" (power off).
+    """
+
+    text: str
+    until: str
+    timeout: float = 600.0
+
+
+Action = Command | Dialogue | Upload | Transfer | Leave
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do, with its reason, its price and its proofs.
+
+    `look` (sh; status 0: already so) is asked first: for harmless steps always, for steps that
+    erase only when this very run had begun them before (an older table that looks the same is
+    somebody else's). `guard` (sh; status 0: go on) is asked right before acting; anything else
+    stops the run for safety. `proof` (sh; status 0: proven) is asked right after.
+    """
+
+    id: str
+    phase: Phase
+    title: str
+    why: str
+    action: Action
+    danger: Danger = Danger.NONE
+    destroys: str | None = None
+    look: str | None = None
+    guard: str | None = None
+    proof: str | None = None
+    proof_timeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which disk a plan is bound to: serial number, size in bytes, and what it held.
+
+    `contents` is the output of `gpart backup NAME 2>/dev/null | cksum` at the time of the survey;
+    `summary` says the same for people.
+    """
+
+    name: str
+    serial: str | None
+    size: int
+    descr: str | None
+    contents: str
+    summary: str
+
+    @property
+    def typed(self) -> str:
+        """What the operator types to confirm: the serial number, or `name size-in-bytes`."""
+        return self.serial or f"{self.name} {self.size}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one run will do. `token` names its directory on the target and marks its pool."""
+
+    flow: str
+    token: str
+    title: str
+    steps: tuple[Step, ...]
+    disk: Identity | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def erases(self) -> bool:
+        """Whether any step destroys data, so that the disk's identity must be typed."""
+        return any(step.danger is Danger.ERASES for step in self.steps)
+
+    def to_json(self) -> str:
+        """Return the plan as indented JSON; `from_json` reads it back unchanged."""
+        return json.dumps(_plan_dict(self), indent=2) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why an answer will not do: the answer's key, what is wrong, and what to do now."""
+
+    key: str
+    what: str
+    now: str
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.now}"
+
+
+_ACTIONS: dict[str, type[Any]] = {
+    "command": Command,
+    "dialogue": Dialogue,
+    "upload": Upload,
+    "transfer": Transfer,
+    "leave": Leave,
+}
+
+
+def action_kind(action: Action) -> str:
+    """Return the action's name as it stands in JSON."""
+    match action:
+        case Command():
+            return "command"
+        case Dialogue():
+            return "dialogue"
+        case Upload():
+            return "upload"
+        case Transfer():
+            return "transfer"
+        case Leave():
+            return "leave"
+        case _:
+            assert_never(action)
+
+
+def typed_text(action: Action) -> str:
+    """Return what is typed on the target for `action`, for people to read."""
+    match action:
+        case Command(text=text) | Dialogue(text=text) | Transfer(text=text) | Leave(text=text):
+            return text
+        case Upload(path=path, mode=mode, content=content, secret=secret):
+            what = f"<secret:{secret}>" if secret else f"{len((content or '').encode())} bytes"
+            return f"write {path} (mode {mode:04o}): {what}"
+        case _:
+            assert_never(action)
+
+
+def _plan_dict(plan: Plan) -> dict[str, Any]:
+    data = asdict(plan)
+    for step, row in zip(plan.steps, data["steps"], strict=True):
+        row["action"]["kind"] = action_kind(step.action)
+    return {"format": "zrwizard-plan-1", **data}
+
+
+def from_json(text: str) -> Plan:
+    """Return the plan that `Plan.to_json` wrote. Raises ValueError on anything else."""
+    try:
+        data = json.loads(text)
+        if data.pop("format") != "zrwizard-plan-1":
+            raise ValueError("not a zrwizard plan of this version")
+        steps = tuple(_step(row) for row in data.pop("steps"))
+        disk = data.pop("disk")
+        return Plan(
+            steps=steps,
+            disk=Identity(**disk) if disk else None,
+            notes=tuple(data.pop("notes")),
+            **data,
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a zrwizard plan: {error}") from None
+
+
+def _step(row: dict[str, Any]) -> Step:
+    action = dict(row.pop("action"))
+    kind = _ACTIONS[action.pop("kind")]
+    if kind is Dialogue:
+        action["answers"] = tuple(Answer(**answer) for answer in action["answers"])
+    return Step(
+        phase=Phase(row.pop("phase")),
+        danger=Danger(row.pop("danger")),
+        action=kind(**action),
+        **row,
+    )

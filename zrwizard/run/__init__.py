@@ -1,0 +1,1 @@
+"""The execution of a plan: events, a journal on disk, resumable."""
