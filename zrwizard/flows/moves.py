@@ -134,21 +134,21 @@ class Key:
 class Answers(Mapping[str, str]):
     """The answers given so far, by dotted key; never holds a secret's value."""
 
-    values: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, key: str) -> str:
-        return self.values[key]
+        return self.given[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.values)
+        return iter(self.given)
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.given)
 
     def put(self, key: str, value: str) -> Answers:
         """Return the answers with one more, or one changed."""
-        return Answers({**self.values, key: value})
+        return Answers({**self.given, key: value})
 
     def drop(self, *keys: str) -> Answers:
         """Return the answers without `keys`."""
-        return Answers({k: v for k, v in self.values.items() if k not in keys})
+        return Answers({k: v for k, v in self.given.items() if k not in keys})
