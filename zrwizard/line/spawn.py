@@ -1,0 +1,106 @@
+"""A pexpect spawn over any file descriptor, with a filter for the line's own protocol.
+
+pexpect has `fdspawn` and `SocketSpawn`; the first cannot filter telnet, the second is broken
+(facts of the console). What is needed is small enough to own.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from typing import Any, Protocol
+
+from pexpect import EOF, TIMEOUT
+from pexpect.spawnbase import SpawnBase
+
+
+class Filter(Protocol):
+    """Translates between the wire and plain bytes; stateful, so that chunks may split anywhere."""
+
+    def decode(self, data: bytes) -> tuple[bytes, bytes]:
+        """Return (plain bytes for the reader, bytes to send back at once)."""
+        ...
+
+    def encode(self, data: bytes) -> bytes:
+        """Return `data` as it goes over the wire."""
+        ...
+
+
+class Plain:
+    """No protocol at all: a serial device, or raw TCP."""
+
+    def decode(self, data: bytes) -> tuple[bytes, bytes]:
+        """Return `data` unchanged and no reply."""
+        return data, b""
+
+    def encode(self, data: bytes) -> bytes:
+        """Return `data` unchanged."""
+        return data
+
+
+class ByteSpawn(SpawnBase):  # type: ignore[misc]
+    """Reads and writes the descriptor `fd` through `filter`. Bytes only."""
+
+    def __init__(self, fd: int, name: str, filter: Filter) -> None:
+        super().__init__(timeout=30, maxread=65536, searchwindowsize=4096)
+        self.child_fd = fd
+        self.name = f"<{name}>"
+        self.filter = filter
+        self.closed: bool = False
+        os.set_blocking(fd, False)
+
+    def read_nonblocking(self, size: int = 1, timeout: float | None = -1) -> bytes:
+        """Return up to `size` plain bytes within `timeout` seconds; raise TIMEOUT or EOF."""
+        deadline = time.monotonic() + (self.timeout if timeout in (-1, None) else timeout)
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            if not select.select([self.child_fd], [], [], left)[0]:
+                raise TIMEOUT("nothing to read")
+            plain = self._take(size)
+            if plain:
+                return plain
+
+    def _take(self, size: int) -> bytes:
+        try:
+            data = os.read(self.child_fd, size)
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            self.flag_eof = True
+            raise EOF(f"the line broke: {error.strerror}") from None
+        if not data:
+            self.flag_eof = True
+            raise EOF("the line was closed at the other end")
+        plain, reply = self.filter.decode(data)
+        if reply:
+            self._put(reply)
+        return plain
+
+    def send(self, data: bytes) -> int:
+        """Write all of `data`; returns its length. Raises EOF when the line is gone."""
+        self._put(self.filter.encode(data))
+        return len(data)
+
+    def _put(self, wire: bytes) -> None:
+        while wire:
+            try:
+                wire = wire[os.write(self.child_fd, wire) :]
+            except BlockingIOError:
+                if not select.select([], [self.child_fd], [], 30)[1]:
+                    raise EOF("the line takes no more bytes") from None
+            except OSError as error:
+                raise EOF(f"the line broke: {error.strerror}") from None
+
+    def isalive(self) -> bool:
+        """Whether the line is open at this end and no end of file was seen."""
+        return not (bool(self.closed) or bool(self.flag_eof))
+
+    def close(self, force: bool = False) -> None:
+        """Close the descriptor; twice is once."""
+        if not self.closed:
+            self.closed = True
+            os.close(self.child_fd)
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
