@@ -1,0 +1,101 @@
+"""mount(8), df(1), newfs_msdos(8): what is mounted, how much room is left, the EFI partition."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from . import sh, text
+from .errors import ParseError
+
+_MOUNT = re.compile(r"(\S.*?)\s+(/.*?)\s+(\S+)\s+(\S+)\s+\d+\s+\d+\s*")
+_ROOM = re.compile(r"(\S.*?)\s+(\d+)\s+(\d+)\s+(-?\d+)\s+(?:\d+%|-)\s+(/.*)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One mounted file system: its device, where it is, its type and options."""
+
+    device: str
+    point: str
+    type: str
+    options: tuple[str, ...]
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it cannot be written to."""
+        return "ro" in self.options
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes of one file system; `available` can be negative on UFS."""
+
+    device: str
+    total: int
+    used: int
+    available: int
+    point: str
+
+
+# --- commands ---------------------------------------------------------------------------------
+
+
+def mounted() -> str:
+    """Command: what is mounted, in the form of fstab(5)."""
+    return sh.command("mount", "-p")
+
+
+def room(path: str) -> str:
+    """Command: the room on the file system of `path`."""
+    return sh.command("df", "-k", path)
+
+
+def newfs_efi(device: str) -> str:
+    """Command: an empty FAT32 file system for EFI system partitions (facts C2)."""
+    return sh.command("newfs_msdos", "-F", "32", "-c", "1", "-L", "EFISYS", device)
+
+
+def mount_efi(device: str, point: str) -> str:
+    """Command: mount an EFI system partition."""
+    return sh.command("mount", "-t", "msdosfs", device, point)
+
+
+def unmount(point: str) -> str:
+    """Command: unmount."""
+    return sh.command("umount", point)
+
+
+# --- parsers ----------------------------------------------------------------------------------
+
+
+def parse_mounted(output: str) -> tuple[Mount, ...]:
+    """The rows of `mount -p`. Raises ParseError."""
+    found: list[Mount] = []
+    for line in text.lines(output):
+        row = _MOUNT.fullmatch(line)
+        if not row:
+            raise ParseError("mount -p", "not a mounted file system", line)
+        options = tuple(word for word in row[4].split(",") if word)
+        found.append(Mount(row[1], row[2], row[3], options))
+    return tuple(found)
+
+
+def parse_room(output: str) -> tuple[Room, ...]:
+    """The rows of `df -k` in bytes. Raises ParseError."""
+    rows = text.lines(output)
+    if not rows or "blocks" not in rows[0]:
+        raise ParseError("df", "no heading", output)
+    found: list[Room] = []
+    for line in rows[1:]:
+        row = _ROOM.fullmatch(line)
+        if not row:
+            raise ParseError("df", "not a file system", line)
+        total, used, left = (_bytes(row[n]) for n in (2, 3, 4))
+        found.append(Room(row[1], total, used, left, row[5]))
+    return tuple(found)
+
+
+def _bytes(cell: str) -> int:
+    sign = -1 if cell.startswith("-") else 1
+    return sign * 1024 * text.whole("df", "a size", cell.removeprefix("-"))
