@@ -1,0 +1,316 @@
+"""From whatever a console shows to a plain, quiet root `sh` with our helpers in it.
+
+The states recur and arrive in any order, so this is a loop over what is seen, never a script.
+Nothing is typed to a state that was not recognised.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable
+
+from zrwizard.console.console import Console
+from zrwizard.console.errors import LoginRefused, NoAnswer, NotRoot, Refused, Unidentified
+from zrwizard.console.screen import Screen
+from zrwizard.console.states import SIZE_QUERY, SIZE_REPLY, State, classify
+from zrwizard.secrets import Secret
+from zrwizard.shell import helpers
+from zrwizard.shell.protocol import Frames, exactly
+
+_QUIET = 0.35
+_TAKE_OVER = "Take the console over by hand, bring it to a root prompt, and give it back."
+_Ack = re.compile(rb"\x1eK(\d+):(\d+)\x1f")
+_Decoder = re.compile(rb"\x1eB([a-z0-9 -]+)\x1f")
+_Ours = re.compile(rb"\x1eI([^\x1e\x1f]+)\x1f")
+
+
+class BringUp:
+    """One way up. `password` is asked only when the console asks for it."""
+
+    def __init__(
+        self,
+        console: Console,
+        screen: Screen,
+        password: Callable[[], Secret | None],
+        on_state: Callable[[str], None],
+    ) -> None:
+        self.console = console
+        self.screen = screen
+        self._password = password
+        self._on_state = on_state
+        self._heard = False
+        self._seen = b""
+        self._answered: dict[State, int] = {}
+
+    # -- looking ----------------------------------------------------------------------------------
+
+    def look(self, limit: float = 6.0, quiet: float = _QUIET) -> State:
+        """Read until the console is quiet; return its state. Size queries are answered at once."""
+        deadline = time.monotonic() + limit
+        while time.monotonic() < deadline:
+            data = self.console.read(quiet)
+            if not data:
+                state = self._state()
+                if state is not State.RESIZING:
+                    break
+                continue
+            self._feed(data)
+        state = self._state()
+        self._on_state(str(state))
+        return state
+
+    def _feed(self, data: bytes) -> None:
+        self._heard = True
+        self._seen = (self._seen + data)[-65536:]
+        self.screen.feed(data)
+        if SIZE_QUERY in self._seen[-len(data) - len(SIZE_QUERY) + 1 :]:
+            self.console.write(SIZE_REPLY)
+
+    def _state(self) -> State:
+        return classify(self.screen.lines(), self.screen.last_line(), heard=self._heard)
+
+    # -- going up ---------------------------------------------------------------------------------
+
+    def to_root_prompt(self, patience: float = 240.0, *, ours: str | None = None) -> bool:
+        """Lead the console to a root prompt; True when a quiet shell of session `ours` is there.
+
+        Waits up to `patience` seconds for a machine that is still booting.
+        """
+        deadline = time.monotonic() + patience
+        probed = False
+        state = self.look(limit=2.0, quiet=0.8)
+        while True:
+            match state:
+                case State.ROOT_SHELL:
+                    return False
+                case State.SILENT if not probed:
+                    probed = True
+                    if self._probe(ours):
+                        return True
+                case State.SILENT:
+                    raise Unidentified(
+                        "The console is silent: it shows nothing and answers to no harmless key.",
+                        "Press Enter there yourself (take over by hand) and give it back; check "
+                        "that the machine uses this serial port as its console.",
+                        self.screen.text(),
+                    )
+                case _:
+                    self._answer(state, deadline)
+            state = self.look()
+
+    def _answer(self, state: State, deadline: float) -> None:
+        """Type what leads one step on from a recognised state, or wait, or raise."""
+        self._answered[state] = uses = self._answered.get(state, 0) + 1
+        match state:
+            case State.TERMINAL:
+                self._limit(uses, 4)
+                self.console.write(b"vt100\r")
+            case State.DIALOG:
+                self._limit(uses, 4)
+                # With an installer on every console, leaving another one kills a shell that was
+                # started from this one; a login does not die with it.
+                several = b"Starting primary installer" in self._seen
+                self.console.write(b"l" if several else b"s")
+                self._gone(State.DIALOG)
+            case State.SINGLE_USER:
+                self._limit(uses, 3)
+                self.console.write(b"/bin/sh\r")
+            case State.LOGIN:
+                if uses > 3:
+                    raise LoginRefused(
+                        "The console does not let root in: three tries were refused.",
+                        "Check the password given with --secret console=…; nothing was changed.",
+                    )
+                self.console.write(b"root\r")
+            case State.PASSWORD:
+                self._type_password(uses)
+            case State.USER_SHELL:
+                raise NotRoot(
+                    "The console is logged in, but not as root.",
+                    "Become root there (su), or log out, and start again.",
+                )
+            case State.HOST_KEY:
+                raise Refused(
+                    "ssh does not know this host's key and asks about it.",
+                    "Connect once by hand with ssh, compare the fingerprint, then start again.",
+                )
+            case _:
+                self._wait(state, deadline)
+
+    def _limit(self, uses: int, most: int) -> None:
+        if uses > most:
+            raise Unidentified(
+                "The console asks the same question again and again.",
+                _TAKE_OVER,
+                self.screen.text(),
+            )
+
+    def _gone(self, state: State) -> None:
+        """Wait until a full-screen state has left the screen, so that it is not answered twice."""
+        for _ in range(20):
+            if self.look(limit=0.6, quiet=0.25) is not state:
+                return
+
+    def _type_password(self, uses: int) -> None:
+        if uses > 3:
+            raise LoginRefused(
+                "The console does not let root in: three passwords were refused.",
+                "Check the password given with --secret console=…; nothing was changed.",
+            )
+        password = self._password()
+        if password is None:
+            raise LoginRefused(
+                "The console asks for root's password and none was given.",
+                "Give it with --secret console=file:PATH, or in the wizard.",
+            )
+        before = len(self._seen)
+        self.console.write_secret(password)
+        self._feed_for(0.6)
+        if password.reveal() and password.reveal() in self._seen[min(before, len(self._seen)) :]:
+            raise Refused(
+                "The console showed the password as it was typed; it was not a password prompt.",
+                "Look at the console by hand, and change that password if others can see it.",
+            )
+
+    def _feed_for(self, seconds: float) -> None:
+        data = self.console.read(seconds)
+        if data:
+            self._feed(data)
+
+    def _wait(self, state: State, deadline: float) -> None:
+        """A machine that boots is waited for; a screen that stands still is shown and left."""
+        if time.monotonic() > deadline:
+            raise Unidentified(
+                "The console shows nothing that is known, and does not move.",
+                _TAKE_OVER,
+                self.screen.text(),
+            )
+        moved = self.console.read(15.0)
+        if moved:
+            self._feed(moved)
+            return
+        raise Unidentified(
+            f"The console stands at a state that needs a hand ({state}); nothing was typed.",
+            _TAKE_OVER,
+            self.screen.text(),
+        )
+
+    def _probe(self, ours: str | None) -> bool:
+        """Find out what a silent console is, with keys that start nothing.
+
+        ^L redraws a prompt that has line editing; where it is echoed, a line is being read, and
+        no dialog that Enter could confirm. ^T makes FreeBSD's kernel name what waits. ^C is sent
+        only where a quiet shell of our own is known to be: it answers with its token.
+        """
+        self._on_state("a silent console, being probed")
+        self.console.write(b"\x11\x0c")
+        data = self.console.read_until_quiet(0.7, 3.0)
+        if data:
+            self._feed(data)
+        if b"^L" in data or (data and self._state() is State.SILENT):
+            self.console.write(b"\x15\r")
+            return False
+        if data:
+            return False
+        self.console.write(b"\x15\x14")
+        status = self.console.read_until_quiet(0.7, 3.0)
+        if re.search(rb"cmd: sh \d+", status):
+            return self._answers_to_query(ours)
+        if ours is None:
+            return False
+        self.console.write(b"\x03")
+        reply = self.console.read_until_quiet(0.7, 4.0)
+        match = _Ours.search(reply)
+        return bool(match and match[1] == ours.encode())
+
+    def _answers_to_query(self, ours: str | None) -> bool:
+        """A silent sh waits in canonical mode: ours, or one whose prompt was turned off."""
+        if ours is not None and Frames(self.console).alive(ours):
+            return True
+        self.console.write(b"PS1='# '; stty echo\r")
+        return False
+
+    # -- the plain shell ----------------------------------------------------------------------
+
+    def plain_shell(self) -> None:
+        """Turn the root prompt, of csh or sh, into a quiet sh: no prompt, no echo, no editing."""
+        self.console.write(b"exec /bin/sh\r")
+        self._await_prompt()
+        frames = Frames(self.console)
+        for _ in range(4):
+            self.console.write(b"\x15" + helpers.QUIET.encode() + b"\r")
+            self.console.read_until_quiet(_QUIET, 3.0)
+            nonce = secrets.token_hex(4)
+            line = f"printf '\\036Q%s\\037' {nonce}"
+            try:
+                frames.ask(line, exactly(b"Q", nonce), tries=3)
+                return
+            except NoAnswer:
+                continue
+        raise NoAnswer("The root shell does not take commands.", _TAKE_OVER)
+
+    def _await_prompt(self) -> None:
+        """A shell that is just starting is never hurried: wait for its prompt, or for quiet."""
+        for _ in range(10):
+            if self.look(limit=3.0) is State.ROOT_SHELL:
+                return
+
+    def install(self, frames: Frames, token: str, home: str) -> None:
+        """Put the helpers into the shell, piece by piece, each checked; then try them."""
+        width = 160
+        for _ in range(6):
+            try:
+                decoder = self._carrier(frames)
+                text = helpers.program(token, home, decoder)
+                count = self._carry(frames, text, width)
+                whole = self._checked(frames, helpers.assemble(count), helpers.WHOLE)
+                if whole != helpers.carried(helpers.WHOLE, text):
+                    width = max(40, width // 2)
+                    continue
+            except NoAnswer:
+                width = max(40, width // 2)
+                continue
+            self.console.write(f'eval "$Z{helpers.WHOLE}"\r'.encode())
+            if frames.alive(token, tries=6):
+                return
+        raise NoAnswer(
+            "The shell's helper functions cannot be installed over this line.",
+            "Check the line's speed and cable; is this a plain sh on FreeBSD?",
+        )
+
+    def _carrier(self, frames: Frames) -> str:
+        for _ in range(8):
+            self.console.write(b"\x15" + helpers.CARRIER.encode() + b"\r")
+            try:
+                if self._checked(frames, "k 0 x", 0, tries=2) == helpers.carried(0, "x"):
+                    break
+            except NoAnswer:
+                # A damaged definition can leave a quote open: ^C ends the unfinished line.
+                self.console.write(b"\x03")
+                self.console.read_until_quiet(_QUIET, 1.0)
+        _, body = frames.ask(helpers.DECODER, lambda kind, _: kind == b"B")
+        decoder = body.decode()
+        if decoder not in ("b64decode -r", "base64 -d"):
+            raise NotRoot(
+                "The target has neither b64decode(1) nor base64(1).",
+                "Use FreeBSD install media 13 or later.",
+            )
+        return decoder
+
+    def _carry(self, frames: Frames, text: str, width: int) -> int:
+        parts = helpers.pieces(text, width)
+        for number, part in enumerate(parts):
+            want = f"{number}:{helpers.carried(number, part)}"
+            frames.ask(f"k {number} {part}", exactly(b"K", want), tries=20)
+        return len(parts)
+
+    def _checked(self, frames: Frames, line: str, number: int, tries: int = 6) -> int:
+        start = f"{number}:".encode()
+        _, body = frames.ask(
+            line,
+            lambda kind, body: kind == b"K" and re.fullmatch(start + rb"\d+", body) is not None,
+            tries=tries,
+        )
+        return int(body.split(b":")[1])

@@ -1,0 +1,110 @@
+"""From a console URL to a root shell."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from zrwizard.console.console import Console
+from zrwizard.console.errors import Taken, Unreachable
+from zrwizard.console.transcript import Transcript
+from zrwizard.line import LineError, open_line, parse
+from zrwizard.secrets import Secrets
+from zrwizard.shell.session import ShellSession
+
+
+def _nothing(_: str) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who wants to know what the console shows while it is being brought up."""
+
+    on_state: Callable[[str], None] = _nothing
+
+
+def open_shell(
+    url: str,
+    *,
+    token: str,
+    secrets: Secrets,
+    cancel: threading.Event,
+    log: Path | None = None,
+    memory: Path | None = None,
+    watch: Watch | None = None,
+) -> ShellSession:
+    """Return a root shell on the console at `url`.
+
+    `token` (hex) names its private directory `/tmp/zr-TOKEN` there: with the same token a later
+    call finds the same directory and its jobs. `log` is the transcript's path. `memory` is a file
+    that remembers, over a crash of this program, that a quiet shell of ours sits on that console.
+    Raises a `ConsoleError`.
+    """
+    watch = watch or Watch()
+    try:
+        address = parse(url)
+        watch.on_state(f"opening {address}")
+        spawn = open_line(address)
+    except LineError as error:
+        raise (Taken if error.taken else Unreachable)(error.what, error.now) from None
+    console = Console(spawn, Transcript(log, secrets, str(address)), cancel)
+    memo = _Memo(memory, str(address))
+    try:
+        session = ShellSession(
+            console,
+            token,
+            password=lambda: secrets.get("console"),
+            on_state=watch.on_state,
+            ours=memo.read(),
+        )
+    except BaseException:
+        console.close()
+        raise
+    memo.write(token)
+    session.on_close = memo.forget
+    return session
+
+
+class _Memo:
+    """One small file: which console has a quiet shell of ours, and its token."""
+
+    def __init__(self, path: Path | None, address: str) -> None:
+        self._path = path
+        self._address = address
+
+    def read(self) -> str | None:
+        """Return the token that was left on this console, or None."""
+        if self._path is None:
+            return None
+        try:
+            data = json.loads(self._path.read_text())
+            token = data.get(self._address)
+        except (OSError, ValueError, AttributeError):
+            return None
+        return token if isinstance(token, str) and re.fullmatch(r"[0-9a-f]+", token) else None
+
+    def write(self, token: str | None) -> None:
+        """Remember `token` for this console, or forget it."""
+        if self._path is None:
+            return
+        try:
+            data = json.loads(self._path.read_text())
+        except (OSError, ValueError):
+            data = {}
+        data.pop(self._address, None)
+        if token:
+            data[self._address] = token
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh = self._path.with_suffix(f".{os.getpid()}")
+        fresh.write_text(json.dumps(data))
+        fresh.replace(self._path)
+
+    def forget(self) -> None:
+        """The console was handed back."""
+        self.write(None)
