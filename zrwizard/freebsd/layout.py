@@ -81,6 +81,11 @@ def lay_out(
             "Choose a disk with sectors of 512 or 4096 bytes.",
         )
     first, last = usable(mediasize, sectorsize)
+    if last < first:
+        return LayoutProblem(
+            f"the disk is too small: {size.human(mediasize)} hold no partition table",
+            "Choose a larger disk.",
+        )
     layout = Layout(sectorsize, first, last, gpart.Table("GPT", SLOTS, ()))
     for request in requests:
         added = _add(layout, request, stripeoffset // sectorsize)

@@ -9,9 +9,8 @@ import re
 from collections.abc import Iterable
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./-][A-Za-z0-9_@%+=:,./-]*", re.ASCII)
-_RESERVED = frozenset(
-    ("if", "then", "else", "elif", "fi", "do", "done", "case", "esac", "while", "until", "for")
-    + ("in", "!", "{", "}")
+_RESERVED = re.compile(
+    r"if|then|else|elif|fi|do|done|case|esac|while|until|for|in|!|\{|\}", re.ASCII
 )
 
 
@@ -34,7 +33,7 @@ def join(argv: Iterable[str]) -> str:
         raise ValueError("a command needs a program name")
     first = words[0]
     # A quoted first word can be neither an assignment nor a reserved word.
-    if (first in _RESERVED or "=" in first) and "\0" not in first:
+    if (_RESERVED.fullmatch(first) or "=" in first) and "\0" not in first:
         head = "'" + first.replace("'", "'\\''") + "'"
     else:
         head = quote(first)

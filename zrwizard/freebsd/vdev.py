@@ -9,13 +9,10 @@ from dataclasses import dataclass, replace
 from . import size
 from .errors import ParseError
 
-STATES = frozenset(
-    ("ONLINE", "DEGRADED", "FAULTED", "OFFLINE", "UNAVAIL", "REMOVED")
-    + ("AVAIL", "INUSE", "SUSPENDED", "SPLIT")
-)
+_STATES = "ONLINE|DEGRADED|FAULTED|OFFLINE|UNAVAIL|REMOVED|AVAIL|INUSE|SUSPENDED|SPLIT"
 _ROW = re.compile(r"\t( *)(\S.*?) *")
 _STATED = re.compile(
-    r"(?P<name>.+?) +(?P<state>" + "|".join(sorted(STATES)) + r")"
+    rf"(?P<name>.+?) +(?P<state>{_STATES})"
     r"(?: +(?P<read>\d\S*) +(?P<write>\d\S*) +(?P<cksum>\d\S*))?(?: +(?P<note>.*))?"
 )
 
