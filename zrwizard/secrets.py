@@ -32,6 +32,10 @@ class Secret:
         """Return the secret's bytes."""
         return self._value
 
+    def as_file(self) -> Secret:
+        """Return the secret as a file's content: ending in a newline, as a private key must."""
+        return self if self._value.endswith(b"\n") else Secret(self.name, self._value + b"\n")
+
     def __repr__(self) -> str:
         return f"<secret:{self.name}>"
 

@@ -1,0 +1,83 @@
+"""The sh text of a look, run by a real sh; its parser, fed with anything."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.realsh import RealShell
+from zrwizard.transfer import poll
+
+HEADER = (
+    "            input            em0           output\n"
+    "   packets  errs idrops      bytes    packets  errs      bytes colls\n"
+)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> RealShell:
+    return RealShell(tmp_path)
+
+
+def look(shell: RealShell, job: str, offset: int = 0) -> poll.Look:
+    shell.upload(poll.poll_path(shell.home, job), poll.poll_script(shell.home, job, "zroot").encode())
+    return poll.parse_poll(shell.run(poll.poll_command(shell.home, job, offset)).out)
+
+
+def test_the_meter_adds_the_rows_up(shell: RealShell) -> None:
+    rows = "".join(f"{n:10} {0:5} {0:5} {3_000_000_000:10} 1 0 99 0\n" for n in range(3))
+    shell.tool("netstat", f'test "$*" = "-I em0 -w 1" || exit 65\ncat <<X\n{HEADER}{rows}{HEADER}X\n')
+    total = Path(poll.total_path(shell.home, "pull"))
+    total.parent.mkdir()
+    shell.run(poll.meter_script("em0", str(total)))
+    assert total.read_text() == "9000000000 3\n"
+    shell.run(poll.meter_script("em0", str(total), 9_000_000_000, 3))
+    assert total.read_text() == "18000000000 6\n"
+
+
+def test_a_look_at_nothing_sees_nothing(shell: RealShell) -> None:
+    assert look(shell, "pull") == poll.Look(None, None, None, False, None, b"")
+
+
+def test_a_look_sees_everything_in_one_go(shell: RealShell) -> None:
+    shell.tool("zfs", 'test "$*" = "get -Hp -o value used zroot" && echo 123456\n')
+    shell.start_job("pull", "echo one; echo two; exit 7\n")
+    Path(poll.total_path(shell.home, "pull")).write_text("77 5\n")
+    while shell.job("pull").running:
+        pass
+    seen = look(shell, "pull")
+    assert seen == poll.Look(77, 5, 123456, seen.alive, 7, b"one\ntwo\n")
+    assert look(shell, "pull", 4).log == b"two\n"
+    assert look(shell, "pull", 8).log == b""
+
+
+def test_the_log_comes_in_pieces(shell: RealShell) -> None:
+    where = Path(poll.job_dir(shell.home, "pull"))
+    where.mkdir(parents=True)
+    data = bytes(range(256)) * 300
+    (where / "log").write_bytes(data)
+    got = b""
+    while piece := look(shell, "pull", len(got)).log:
+        assert len(piece) <= poll.LOG_PIECE
+        got += piece
+    assert got == data
+
+
+@pytest.mark.parametrize("text", [poll.meter_script("em0", "/tmp/a b"), poll.poll_script("/h", "j", "z")])
+def test_the_text_is_posix_sh(text: str) -> None:
+    assert subprocess.run(["dash", "-n"], input=text.encode(), check=False).returncode == 0
+
+
+@given(st.binary(max_size=300))
+def test_any_answer_is_understood_or_ignored(out: bytes) -> None:
+    seen = poll.parse_poll(out)
+    assert seen.net is None or seen.net >= 0
+
+
+@given(st.binary(max_size=100))
+def test_the_log_is_exact(log: bytes) -> None:
+    assert poll.parse_poll(b"net 1 2\nused\nalive\nrc\nlog\n" + log).log == log

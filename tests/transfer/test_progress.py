@@ -1,0 +1,127 @@
+"""The progress core never lies, whatever the counters do."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zrwizard.run.events import Progress
+from zrwizard.transfer.progress import HOLD, Meter, Sample
+
+counters = st.none() | st.integers(min_value=-(2**40), max_value=2**64)
+samples = st.lists(
+    st.builds(
+        Sample,
+        at=st.floats(min_value=0, max_value=1e7, allow_nan=False),
+        net=counters,
+        used=counters,
+        finished=st.integers(min_value=-3, max_value=50),
+        current=st.text(max_size=10),
+    ),
+    max_size=30,
+)
+meters = st.builds(
+    Meter,
+    step=st.just("pull"),
+    estimate=st.none() | st.integers(min_value=0, max_value=2**60),
+    streams=st.integers(min_value=0, max_value=20),
+    before=st.floats(min_value=0, max_value=1e6),
+)
+
+
+def fold(meter: Meter, looks: list[Sample]) -> list[Progress]:
+    shown = [meter.show()]
+    for look in looks:
+        meter = meter.add(look)
+        shown.append(meter.show())
+    shown.append(meter.end().show())
+    return shown
+
+
+@given(meters, samples)
+def test_numbers_are_never_impossible(meter: Meter, looks: list[Sample]) -> None:
+    shown = fold(meter, looks)
+    for view in shown:
+        assert view.fraction is None or 0.0 <= view.fraction <= 1.0
+        assert view.received >= 0
+        for number in (view.rate, view.average, view.idle, view.elapsed, *view.rates):
+            assert math.isfinite(number)
+            assert number >= 0
+        assert view.eta is None or (math.isfinite(view.eta) and view.eta >= 0)
+        assert view.finished >= 0
+        assert not view.streams or view.finished <= view.streams
+    assert all(view.fraction is None or view.fraction <= HOLD for view in shown[:-1])
+    assert shown[-1].fraction == 1.0
+
+
+@given(meters, st.lists(st.integers(min_value=0, max_value=2**50), min_size=1, max_size=20))
+def test_received_never_falls(meter: Meter, totals: list[int]) -> None:
+    seen = 0
+    for at, total in enumerate(totals):
+        meter = meter.add(Sample(at=float(at), net=total))
+        assert meter.show().received >= seen
+        seen = meter.show().received
+    assert seen == max(totals)
+
+
+def steady(count: int, rate: int, estimate: int | None) -> Meter:
+    meter = Meter("pull", estimate, 1)
+    for second in range(count):
+        meter = meter.add(Sample(at=100.0 + second, net=second * rate))
+    return meter
+
+
+def test_a_steady_stream_has_a_steady_eta() -> None:
+    view = steady(21, 1_000_000, 100_000_000).show()
+    assert view.fraction == 0.2
+    assert view.rate == view.average == 1_000_000
+    assert view.eta is not None
+    assert abs(view.eta - 80) < 0.01
+    assert view.elapsed == 20
+
+
+def test_more_bytes_than_estimated_hold_below_the_end() -> None:
+    meter = steady(21, 1_000_000, 5_000_000)
+    assert meter.show().fraction == HOLD
+    assert meter.show().eta is None
+    assert meter.end().show().fraction == 1.0
+
+
+def test_without_an_estimate_nothing_is_guessed() -> None:
+    for estimate in (None, 0):
+        view = steady(21, 1_000_000, estimate).show()
+        assert view.fraction is None
+        assert view.eta is None
+
+
+def test_idle_seconds_are_counted_through_keepalives() -> None:
+    meter = steady(5, 1_000_000, None)
+    for second in range(30):
+        meter = meter.add(Sample(at=105.0 + second, net=4_000_000 + 60 * second))
+    assert meter.show().idle == 30
+    meter = meter.add(Sample(at=135.0, net=5_000_000))
+    assert meter.show().idle == 0
+
+
+def test_the_pools_growth_stands_in_for_a_missing_counter() -> None:
+    meter = Meter("pull", 1000_000, 1)
+    for second in range(4):
+        meter = meter.add(Sample(at=float(second), used=98_304 + second * 100_000))
+    assert meter.show().received == 300_000
+    assert meter.show().fraction == 0.3
+
+
+def test_a_counter_that_appears_late_is_no_burst() -> None:
+    meter = Meter("pull", None, 1).add(Sample(at=0.0, used=0)).add(Sample(at=1.0, used=0))
+    meter = meter.add(Sample(at=2.0, net=50_000_000, used=0))
+    assert meter.show().received == 50_000_000
+    assert meter.show().rate == 0
+
+
+def test_a_transfer_found_again_counts_its_earlier_time() -> None:
+    meter = Meter("pull", None, 1, before=100.0)
+    meter = meter.add(Sample(at=5.0, net=1000_000)).add(Sample(at=6.0, net=1010_000))
+    assert meter.show().elapsed == 101
+    assert meter.show().average == 10_000

@@ -1,0 +1,202 @@
+"""What each kind of action does on the target."""
+
+from __future__ import annotations
+
+import re
+import threading
+from typing import assert_never
+
+from zrwizard.console.errors import Refused
+from zrwizard.plan import (
+    Command,
+    Dialogue,
+    Leave,
+    Phase,
+    Problem,
+    Step,
+    Transfer,
+    Upload,
+    typed_text,
+)
+from zrwizard.run.events import Answered, Exit, Typed
+from zrwizard.run.outcome import StepError, code_of_failure, cut, last_lines
+from zrwizard.run.sources import SecretSource
+from zrwizard.run.telling import Teller
+from zrwizard.run.translate import translate
+from zrwizard.secrets import Secret, Secrets
+from zrwizard.shell.api import Result, Rule
+from zrwizard.transfer import watch
+
+TRIES = 3
+"""How often a wrong password may be given before the run stops."""
+_WRONG = re.compile(
+    r"Permission denied|Login incorrect|bad passphrase|incorrect passphrase|Wrong key", re.I
+)
+_AGAIN = "What was proven is kept: when that is mended, the same command goes on from there."
+
+
+class Actor:
+    """Does the actions of steps; raises `StepError` and `ConsoleError`."""
+
+    def __init__(
+        self,
+        teller: Teller,
+        secrets: Secrets,
+        more_secrets: SecretSource,
+        cancel: threading.Event,
+        interval: float,
+    ) -> None:
+        self._teller = teller
+        self._secrets = secrets
+        self._more = more_secrets
+        self._cancel = cancel
+        self._interval = interval
+
+    def act(self, step: Step, begun_before: bool) -> None:
+        """Do the action of `step`; return when it has succeeded."""
+        match step.action:
+            case Command() as command:
+                self._command(step, command)
+            case Dialogue() as dialogue:
+                self._dialogue(step, dialogue)
+            case Upload() as upload:
+                self._upload(step, upload)
+            case Transfer() as transfer:
+                self._transfer(step, transfer, begun_before)
+            case Leave() as leave:
+                self._leave(step, leave)
+            case _:
+                assert_never(step.action)
+
+    def _command(self, step: Step, action: Command) -> None:
+        result = self._teller.run(step.id, "act", action.text, action.timeout)
+        if result.status != 0:
+            raise _failed(step, action.text, result)
+
+    def _dialogue(self, step: Step, action: Dialogue) -> None:
+        for attempt in range(1, TRIES + 1):
+            rules = tuple(
+                Rule(answer.pattern, self._secret(answer.secret), answer.max_uses)
+                for answer in action.answers
+            )
+            refusal: Refused | None = None
+            try:
+                result = self._teller.talk(step.id, "act", action.text, rules, action.timeout)
+            except Refused as error:
+                shown, refusal = f"{error.what} {error.now}", error
+            else:
+                if result.status == 0:
+                    return
+                shown = result.both
+                if not (rules and _WRONG.search(shown)):
+                    raise _failed(step, action.text, result)
+            name = _which(action, shown)
+            if name is None or attempt == TRIES or not self._again(name):
+                raise _wrong_secret(step, name, shown, refusal)
+
+    def _again(self, name: str) -> bool:
+        """Have another try at the secret `name`; False where nobody can give one."""
+        problem = Problem(name, "That secret was not accepted.", "Give it again.")
+        fresh = self._more(name, problem)
+        if fresh is None:
+            return False
+        self._secrets.add(fresh)
+        return True
+
+    def _secret(self, name: str) -> Secret:
+        secret = self._secrets.get(name) or self._more(name, None)
+        if secret is None:
+            raise StepError(
+                f"The secret “{name}” is needed now and was not given.",
+                f"Give it as --secret {name}=file:PATH, {name}=env:VARIABLE or {name}=fd:NUMBER.",
+                Exit.USAGE,
+            )
+        self._secrets.add(secret)
+        return secret
+
+    def _upload(self, step: Step, action: Upload) -> None:
+        self._teller.emit(Typed(step.id, "act", typed_text(action)))
+        if action.secret is not None:
+            data: bytes | Secret = self._secret(action.secret).as_file()
+        else:
+            data = (action.content or "").encode()
+        self._teller.shell.upload(action.path, data, action.mode)
+
+    def _transfer(self, step: Step, action: Transfer, begun_before: bool) -> None:
+        watcher = watch.Watcher(
+            self._teller.shell, step.id, action, self._teller.emit, self._cancel, self._interval
+        )
+        try:
+            watcher.begin(begun_before)
+            status = watcher.wait()
+        except watch.TransferLost as lost:
+            raise StepError(
+                "The transfer is gone from the target: it was killed, or the machine restarted. "
+                + last_lines(str(lost) or watcher.log),
+                "Start again: what it left is cleared, and the transfer begins anew.",
+            ) from None
+        if status != 0:
+            raise failure(
+                step,
+                "ssh zfs send | zfs receive",
+                watcher.log,
+                f"The transfer ended with status {status}.",
+            )
+
+    def _leave(self, step: Step, action: Leave) -> None:
+        self._teller.emit(Typed(step.id, "act", action.text))
+        screen = self._teller.shell.leave(
+            action.text, until=action.until, timeout=action.timeout
+        )
+        self._teller.emit(Answered(step.id, "act", 0, cut(screen.rstrip()), 0.0))
+
+
+def failure(step: Step, command: str, output: str, what: str) -> StepError:
+    """Return the error of a command of `step` that failed, in known words where there are any."""
+    known = translate(command, output)
+    code = code_of_failure(step, output)
+    said = last_lines(output)
+    text = f"{known.what} {what}" if known else what
+    if said:
+        text += f" It said: {said}"
+    return StepError(text, f"{known.now} {_AGAIN}" if known else _now(step), code)
+
+
+def _failed(step: Step, command: str, result: Result) -> StepError:
+    what = f"“{step.title}” failed: {_first_line(command)} ended with status {result.status}."
+    return failure(step, command, result.both, what)
+
+
+def _now(step: Step) -> str:
+    if step.phase is Phase.NETWORK:
+        return f"Check the cable, the interface and the addresses. {_AGAIN}"
+    return f"Look at what the command said. {_AGAIN}"
+
+
+def _first_line(command: str, width: int = 160) -> str:
+    line = command.strip().split("\n", 1)[0]
+    return line if len(line) <= width else line[:width] + "…"
+
+
+def _which(action: Dialogue, shown: str) -> str | None:
+    """Return the name of the secret that was asked for, as far as `shown` tells."""
+    for answer in action.answers:
+        if re.search(answer.pattern, shown, re.MULTILINE):
+            return answer.secret
+    return action.answers[0].secret if action.answers else None
+
+
+def _wrong_secret(step: Step, name: str | None, shown: str, cause: Refused | None) -> StepError:
+    said = last_lines(shown)
+    if name is None:
+        error = StepError(
+            f"“{step.title}” showed a question that nobody expected: {said}",
+            "Take over by hand and look, or start again.",
+        )
+    else:
+        error = StepError(
+            f"“{step.title}” failed: the secret “{name}” was not accepted. It said: {said}",
+            f"Give the right one (--secret {name}=…) and start again; nothing was changed.",
+        )
+    error.__cause__ = cause
+    return error

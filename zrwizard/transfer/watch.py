@@ -1,0 +1,228 @@
+"""Starting, finding again and watching a detached transfer until it has ended."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from zrwizard.console.errors import Cancelled, ConsoleError, NoAnswer
+from zrwizard.freebsd import zfs_receive
+from zrwizard.freebsd.zfs_receive import ReceiveLog
+from zrwizard.plan import Transfer
+from zrwizard.run.events import Answered, Event, Note, Typed
+from zrwizard.shell.api import Job, Shell
+from zrwizard.transfer import poll
+from zrwizard.transfer.progress import Meter, Sample
+
+STALL = 60.0
+"""Seconds without a byte after which the operator is told."""
+_DEAF = 3
+"""Looks in a row without an answer after which the console counts as gone."""
+_POLL_TIMEOUT = 60.0
+_TAIL = 4000
+
+
+class TransferLost(Exception):
+    """The job is no longer on the target and left no status."""
+
+
+class Watcher:
+    """One transfer on the target.
+
+    `emit` gets its events, `sleep` waits between two looks and returns True when the operator
+    wants to stop (`threading.Event.wait`).
+    """
+
+    def __init__(  # noqa: PLR0917 (the parts of one run)
+        self,
+        shell: Shell,
+        step: str,
+        action: Transfer,
+        emit: Callable[[Event], None],
+        cancel: threading.Event,
+        interval: float = 2.0,
+    ) -> None:
+        self._shell = shell
+        self._step = step
+        self._action = action
+        self._emit = emit
+        self._cancel = cancel
+        self._interval = interval
+        self._meter_job = action.job + poll.METER_SUFFIX
+        self.log = ""
+
+    def begin(self, begun_before: bool) -> None:
+        """Have the job running or ended well on the target: attach to it, or start it.
+
+        An earlier try of this run that failed or was lost is cleared by the action's `reset`
+        first. Raises ConsoleError, or `TransferLost` where the reset did not succeed.
+        """
+        job = self._shell.job(self._action.job)
+        if job.running:
+            self._note("The transfer was found running on the target; the watching goes on.")
+            self._ensure_meter()
+            return
+        if begun_before and job.status == 0:
+            self._note("The transfer had ended on the target while nobody watched.")
+            return
+        if begun_before:
+            self._note(f"{_why_again(job)} It is cleared and sent again from the start.", "warning")
+            self._reset()
+        self._start_meter()
+        self._emit(Typed(self._step, "act", self._action.text))
+        self._shell.start_job(self._action.job, self._action.text)
+
+    def wait(self) -> int:
+        """Watch until the job has ended; return its exit status.
+
+        Raises `Cancelled` and other ConsoleErrors (the job goes on by itself) and `TransferLost`.
+        """
+        started = time.monotonic()
+        self._place()
+        meter: Meter | None = None
+        feed = ReceiveLog()
+        offset = 0
+        stalled = False
+        while True:
+            look = self._look(offset)
+            offset += len(look.log)
+            text = look.log.decode("utf-8", "replace")
+            self.log = (self.log + text)[-_TAIL:]
+            feed = feed.feed(text)
+            meter = meter or Meter(
+                self._step,
+                self._action.estimate,
+                self._action.streams,
+                before=float(look.seconds or 0),
+            )
+            meter = meter.add(
+                Sample(
+                    time.monotonic(),
+                    net=look.net,
+                    used=look.used,
+                    finished=len(feed.finished),
+                    current=feed.current.target if feed.current else "",
+                )
+            )
+            more = len(look.log) >= poll.LOG_PIECE
+            status = None if more else self._ended(look)
+            if status is not None:
+                meter = meter.end() if status == 0 else meter
+                self._emit(meter.show())
+                self._finish(status, time.monotonic() - started)
+                return status
+            view = meter.show()
+            self._emit(view)
+            stalled = self._stall(view.idle, stalled)
+            if not more and self._cancel.wait(self._interval):
+                raise Cancelled(
+                    "Stopped watching; the transfer goes on on the target by itself.",
+                    "Start the same command again: it finds the transfer and goes on watching.",
+                )
+
+    def _place(self) -> None:
+        """Put the text of a look into a file on the target."""
+        home, job = self._shell.home, self._action.job
+        text = poll.poll_script(home, job, self._action.pool)
+        try:
+            self._shell.upload(poll.poll_path(home, job), text.encode())
+        except Cancelled:
+            raise
+        except ConsoleError as error:
+            raise _goes_on(error) from error
+
+    def _look(self, offset: int) -> poll.Look:
+        command = poll.poll_command(self._shell.home, self._action.job, offset)
+        for deaf in range(1, _DEAF + 1):
+            try:
+                return poll.parse_poll(self._shell.run(command, timeout=_POLL_TIMEOUT).out)
+            except NoAnswer as error:
+                if deaf == _DEAF:
+                    raise _goes_on(error) from error
+                self._note("The console gave no answer to a look; looking again.", "warning")
+            except Cancelled:
+                raise
+            except ConsoleError as error:
+                raise _goes_on(error) from error
+        raise AssertionError("unreachable")
+
+    def _ended(self, look: poll.Look) -> int | None:
+        if look.rc is not None:
+            return look.rc
+        if look.alive:
+            return None
+        # The process is gone without a status, or it just ended: the shell knows which.
+        job = self._shell.job(self._action.job)
+        if job.status is not None:
+            return job.status
+        if job.running:
+            return None
+        raise TransferLost
+
+    def _finish(self, status: int, seconds: float) -> None:
+        self._shell.stop_job(self._meter_job)
+        self._emit(Answered(self._step, "act", status, self.log[-_TAIL:].strip(), seconds))
+
+    def _reset(self) -> None:
+        self._shell.stop_job(self._action.job)
+        self._shell.stop_job(self._meter_job)
+        if not self._action.reset:
+            return
+        self._emit(Typed(self._step, "act", self._action.reset))
+        result = self._shell.run(self._action.reset, timeout=600.0)
+        self._emit(Answered(self._step, "act", result.status, result.both, result.seconds))
+        if result.status != 0:
+            raise TransferLost(result.both)
+
+    def _ensure_meter(self) -> None:
+        if self._shell.job(self._meter_job).running:
+            return
+        self._place()
+        look = self._look(0)
+        self._start_meter(look.net or 0, look.seconds or 0)
+
+    def _start_meter(self, base: int = 0, seconds: int = 0) -> None:
+        total = poll.total_path(self._shell.home, self._action.job)
+        script = poll.meter_script(self._action.nic, total, base, seconds)
+        if not base:
+            self._shell.run(f"rm -f {total}", timeout=_POLL_TIMEOUT)
+        self._emit(Typed(self._step, "watch", script.strip()))
+        self._shell.start_job(self._meter_job, script)
+
+    def _stall(self, idle: float, told: bool) -> bool:
+        if idle < STALL:
+            return False
+        if not told:
+            self._note(
+                f"No byte has arrived for {idle:.0f} seconds. The transfer waits on; if it stays "
+                "so, look at the server and at the network between.",
+                "warning",
+            )
+        return True
+
+    def _note(self, text: str, level: str = "info") -> None:
+        self._emit(Note(text, level))
+
+
+def explain(log: str) -> tuple[str, str] | None:
+    """Return what a transfer's log complains about and what to do now; None if unknown."""
+    found = zfs_receive.explain(log)
+    return (found.what, found.now) if found else None
+
+
+def _why_again(job: Job) -> str:
+    if job.status is not None:
+        return f"An earlier try of this transfer had failed with status {job.status}."
+    if job.lost:
+        return "An earlier try of this transfer was broken off."
+    return "An earlier try of this transfer is not on the target any more; it was restarted."
+
+
+def _goes_on(error: ConsoleError) -> ConsoleError:
+    """Return `error` saying that the transfer does not need us."""
+    error.what = f"{error.what.rstrip('.')}. The transfer goes on on the target by itself."
+    error.now = (
+        f"{error.now} Start the same command again: it finds the transfer and goes on watching."
+    ).strip()
+    return error

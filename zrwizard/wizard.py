@@ -1,0 +1,444 @@
+"""The driver: asks a flow what to do next, and asks, looks, prepares, reviews and runs it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, assert_never
+
+from zrwizard import facts as known
+from zrwizard import survey
+from zrwizard.console.errors import Cancelled, ConsoleError
+from zrwizard.facts import Facts
+from zrwizard.flows.base import Flow
+from zrwizard.flows.moves import (
+    Answers,
+    Ask,
+    Choose,
+    EnterSecret,
+    Look,
+    Move,
+    Option,
+    Prepare,
+    Question,
+    Review,
+    Stuck,
+)
+from zrwizard.plan import Plan, Problem
+from zrwizard.report import markdown
+from zrwizard.run import crash, journal, state
+from zrwizard.run.events import Event, Exit, Note, RunFinished
+from zrwizard.run.executor import Run
+from zrwizard.run.journal import MAIN, Journal, Unfinished
+from zrwizard.run.outcome import Outcome, of_console
+from zrwizard.run.telling import redact_event
+from zrwizard.secrets import Secret, Secrets
+from zrwizard.shell.api import Shell
+
+DISK = "target.disk"
+"""The question to which three wrong confirmations lead back."""
+CONFIRMATIONS = 3
+GIVEN = "given"
+"""Stands among the answers for a secret that was given; its value is with `Secrets` only."""
+RESUME_KEY = "run.resume"
+FAILED_KEY = "run.failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """The operator wants the question before this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The operator agrees to the plan; `typed` is what was typed as the disk's identity."""
+
+    typed: str
+
+
+class Stop(Exception):
+    """A front end cannot go on: what is wrong, what to do now, and the exit code it means."""
+
+    def __init__(self, what: str, now: str, code: Exit) -> None:
+        super().__init__(what)
+        self.what = what
+        self.now = now
+        self.code = code
+
+
+class MissingAnswer(Stop):
+    """A question that nobody is there to answer."""
+
+    def __init__(self, what: str, now: str) -> None:
+        super().__init__(what, now, Exit.USAGE)
+
+
+class Front(Protocol):
+    """Whoever speaks with the operator. May raise `Stop` and `Cancelled`."""
+
+    def ask(self, question: Question, problem: Problem | None) -> str | Secret | Back:
+        """Return the answer; `problem` says why the last one would not do."""
+        ...
+
+    def review(self, plan: Plan) -> Confirmed | Back:
+        """Show the plan and return the confirmation; called again when it was wrong."""
+        ...
+
+    def emit(self, event: Event) -> None:
+        """Take an event; never waits."""
+        ...
+
+
+class Wizard:
+    """One flow on one console, from the first question to the report.
+
+    `open_shell` gets the run's token and returns a root shell whose `home` is `/tmp/zr-<token>`.
+    `console` is the console's URL, under which unfinished runs are found again; `fresh` starts
+    anew although there is one. `interactive` says that the front can mend what went wrong before
+    the plan. `show_plan` gets the plan in place of a run.
+    """
+
+    def __init__(  # noqa: PLR0917 (the parts of one wizard)
+        self,
+        flow: Flow,
+        open_shell: Callable[[str], Shell],
+        answers: Answers,
+        secrets: Secrets,
+        front: Front,
+        state_dir: Path,
+        cancel: threading.Event,
+        *,
+        console: str = "",
+        fresh: bool = False,
+        interactive: bool = True,
+        show_plan: Callable[[Plan], None] | None = None,
+        interval: float = 2.0,
+    ) -> None:
+        self._flow = flow
+        self._open_shell = open_shell
+        self._answers = answers
+        self._given = answers
+        self._secrets = secrets
+        self._front = front
+        self._state_dir = state_dir
+        self._cancel = cancel
+        self._console = console
+        self._fresh = fresh
+        self._interactive = interactive
+        self._show_plan = show_plan
+        self._interval = interval
+        self._journal: Journal | None = None
+        self._shell: Shell | None = None
+        self._asked: list[str] = []
+        self._began_main = False
+
+    def run(self) -> RunFinished:
+        """Go from the first question to the end; return and emit how it ended. Never raises."""
+        started = time.monotonic()
+        try:
+            outcome = self._drive()
+        except Stop as stop:
+            outcome = Outcome(stop.code, stop.what, stop.now)
+        except survey.SurveyError as error:
+            outcome = Outcome(Exit(error.exit), error.what, error.now)
+        except ConsoleError as error:
+            outcome = of_console(error)
+        except KeyboardInterrupt:
+            outcome = of_console(Cancelled("Stopped by the operator."))
+        except Exception as error:
+            outcome = crash.outcome(error, self._state_dir, self._secrets)
+        finally:
+            self._close_shell()
+        return self._finish(outcome, time.monotonic() - started)
+
+    # -- the two ways in ----------------------------------------------------------------------
+
+    def _drive(self) -> Outcome:
+        found = self._unfinished()
+        if found is not None and found.plan is not None:
+            return self._resume(found, found.plan)
+        token = state.new_token()
+        self._journal = Journal.create(
+            self._state_dir,
+            token,
+            console=self._console,
+            flow=self._flow.name,
+            secrets=self._secrets,
+        )
+        self._shell = self._open_shell(token)
+        return self._converse(known.empty(token))
+
+    def _unfinished(self) -> Unfinished | None:
+        """Return the run to go on with: the newest one here that has the same answers."""
+        if self._fresh or self._show_plan is not None:
+            return None
+        found = journal.find_unfinished(self._state_dir, self._console, self._flow.name)
+        if found is None:
+            return None
+        other = [key for key, value in self._given.items() if found.answers.get(key) != value]
+        if other:
+            self._emit(
+                Note(
+                    f"An unfinished run on this console had other answers ({', '.join(other)}); "
+                    "a new run begins.",
+                    "warning",
+                )
+            )
+            return None
+        if self._given or not self._interactive:
+            return found
+        reply = self._front.ask(_resume_question(found), None)
+        return found if reply == "continue" else None
+
+    def _resume(self, found: Unfinished, plan: Plan) -> Outcome:
+        """Run the plans of an unfinished run once more; its steps look at the target first."""
+        self._journal = Journal.reopen(self._state_dir, found, self._secrets)
+        self._emit(Note(f"An unfinished run was found ({found.token}); it goes on."))
+        self._answers = Answers(found.answers)
+        confirmed = self._confirm(plan)
+        if confirmed is None:
+            return Outcome(
+                Exit.REFUSED, "The erasure was not confirmed.", "Start again with the identity."
+            )
+        self._shell = self._open_shell(found.token)
+        for mark, preparation in found.preparations:
+            outcome = self._execute(mark, preparation, resumed=True)
+            if outcome.exit is not Exit.DONE:
+                return outcome
+        self._began_main = True
+        return self._execute(MAIN, plan, confirmed=confirmed, resumed=True)
+
+    # -- the conversation ---------------------------------------------------------------------
+
+    def _converse(self, facts: Facts) -> Outcome:
+        last: tuple[Move, Facts] | None = None
+        while True:
+            self._check_cancel()
+            move = self._flow.next_move(facts, self._answers)
+            if isinstance(move, Look | Prepare) and (move, facts) == last:
+                raise Stop(
+                    f"The flow wants the same again and again: {move}.",
+                    "This is a fault of the wizard; please report it with the run's journal.",
+                    Exit.FAILED,
+                )
+            last = (move, facts)
+            try:
+                step = self._make(move, facts)
+            except survey.SurveyError as error:
+                if not self._interactive:
+                    raise
+                step = self._mend(Outcome(Exit(error.exit), error.what, error.now), facts)
+            if isinstance(step, Outcome):
+                return step
+            if step is not facts:
+                facts = step
+            else:
+                last = None
+
+    def _make(self, move: Move, facts: Facts) -> Facts | Outcome:
+        """Do one move; return the facts after it, or how everything ends."""
+        match move:
+            case Ask(question=question, problem=problem):
+                self._ask(question, problem)
+                return facts
+            case Look():
+                self._emit(Note(move.text))
+                return survey.look(self._need_shell(), facts, move, self._emit)
+            case Prepare(plan=plan, mark=mark):
+                outcome = self._execute(mark, plan)
+                if outcome.exit is Exit.DONE:
+                    return replace(facts, prepared=facts.prepared | {mark})
+                return self._mend(outcome, facts)
+            case Review(plan=plan):
+                return self._review(plan) or facts
+            case Stuck(problems=problems, exit=code):
+                what = " ".join(problem.what for problem in problems)
+                now = " ".join(problem.now for problem in problems)
+                return self._mend(Outcome(Exit(code), what, now), facts)
+            case _:
+                assert_never(move)
+
+    def _ask(self, question: Question, problem: Problem | None) -> None:
+        reply = self._front.ask(question, problem)
+        if isinstance(reply, Back):
+            self._go_back(question.key)
+            return
+        if isinstance(reply, Secret):
+            self._secrets.add(reply)
+            reply = GIVEN
+        self._answers = self._answers.put(question.key, reply)
+        if question.key in self._asked:
+            self._asked.remove(question.key)
+        self._asked.append(question.key)
+
+    def _go_back(self, key: str = "") -> None:
+        """Forget the answer to `key` and to the question asked before it."""
+        self._answers = self._answers.drop(key)
+        while self._asked and self._asked[-1] == key:
+            self._asked.pop()
+        if self._asked:
+            self._answers = self._answers.drop(self._asked.pop())
+
+    def _mend(self, outcome: Outcome, facts: Facts) -> Facts | Outcome:
+        """Let an operator who is there change an answer or try again; else it is the end."""
+        if not self._interactive or outcome.exit is Exit.INTERRUPTED:
+            return outcome
+        problem = Problem(FAILED_KEY, outcome.what, outcome.now)
+        reply = self._front.ask(_failed_question(bool(self._asked)), problem)
+        if reply == "stop":
+            return outcome
+        if reply != "again":
+            self._go_back()
+        return facts
+
+    def _review(self, plan: Plan) -> Outcome | None:
+        if self._show_plan is not None:
+            self._show_plan(plan)
+            return Outcome(Exit.DONE, "The plan was shown; nothing was erased.")
+        confirmed = self._confirm(plan)
+        if confirmed is None:
+            return None
+        assert self._journal is not None  # noqa: S101 - for the type checker
+        self._journal.answers(self._answers)
+        self._began_main = True
+        return self._execute(MAIN, plan, confirmed=confirmed)
+
+    def _confirm(self, plan: Plan) -> str | None:
+        """Return what confirms `plan`; None where the operator went back or was wrong thrice."""
+        for left in range(CONFIRMATIONS - 1, -1, -1):
+            reply = self._front.review(plan)
+            if isinstance(reply, Back):
+                self._go_back()
+                return None
+            if not plan.erases or (plan.disk is not None and reply.typed == plan.disk.typed):
+                return reply.typed
+            self._emit(
+                Note(
+                    "That is not the disk's identity. "
+                    + (f"{left} more tries." if left else "The disk is asked for again."),
+                    "warning",
+                )
+            )
+        self._answers = self._answers.drop(DISK)
+        return None
+
+    # -- running --------------------------------------------------------------------------------
+
+    def _execute(
+        self, part: str, plan: Plan, *, confirmed: str | None = None, resumed: bool = False
+    ) -> Outcome:
+        assert self._journal is not None  # noqa: S101 - for the type checker
+        if not resumed:
+            self._journal.plan(part, plan)
+        return Run(
+            plan,
+            self._need_shell(),
+            self._journal.part(part),
+            self._secrets,
+            self._emit,
+            self._cancel,
+            confirmed,
+            more_secrets=self._more_secrets,
+            resumed=resumed,
+            interval=self._interval,
+        ).execute()
+
+    def _more_secrets(self, name: str, problem: Problem | None) -> Secret | None:
+        """Ask for a secret in the middle of a run; None where nobody is there."""
+        if not self._interactive:
+            return None
+        question = EnterSecret(
+            key=f"secret.{name}",
+            page="server",
+            title=f"The secret “{name}”",
+            help="It is typed into the prompt on the target, and kept nowhere.",
+            secret=name,
+        )
+        reply = self._front.ask(question, problem)
+        if isinstance(reply, Back):
+            return None
+        return reply if isinstance(reply, Secret) else Secret(name, reply)
+
+    def _need_shell(self) -> Shell:
+        assert self._shell is not None  # noqa: S101 - opened before the first move
+        return self._shell
+
+    def _check_cancel(self) -> None:
+        if self._cancel.is_set():
+            raise Cancelled("Stopped by the operator.", "Start again when you like.")
+
+    def _emit(self, event: Event) -> None:
+        safe = redact_event(event, self._secrets)
+        if self._journal is not None:
+            self._journal.event(safe)
+        self._front.emit(safe)
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    def _close_shell(self) -> None:
+        if self._shell is not None:
+            self._shell.close()
+
+    def _finish(self, outcome: Outcome, seconds: float) -> RunFinished:
+        """Write the report, close the journal, and tell how it ended; never raises."""
+        redact = self._secrets.redact_text
+        finished = RunFinished(
+            int(outcome.exit), redact(outcome.what), redact(outcome.now), "", seconds
+        )
+        if self._journal is not None:
+            try:
+                if self._began_main:
+                    path = self._journal.directory / "report.md"
+                    finished = replace(finished, report=str(path))
+                self._journal.event(finished)
+                self._journal.end(outcome.exit)
+                if self._began_main:
+                    text = markdown.render(journal.read(self._journal.path))
+                    state.write_private(path, redact(text))
+            except OSError as error:
+                finished = replace(
+                    finished,
+                    report="",
+                    now=f"{finished.now} The journal could not be written: {error}.".strip(),
+                )
+            finally:
+                self._journal.close()
+        self._front.emit(finished)
+        return finished
+
+
+def _resume_question(found: Unfinished) -> Choose:
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.when))
+    return Choose(
+        key=RESUME_KEY,
+        page="connect",
+        title="An unfinished run was found",
+        help=(
+            "A run on this console was begun and has not ended well. Going on looks at the target "
+            "first and skips what is proven. A new run surveys everything again."
+        ),
+        options=(
+            Option("continue", f"Go on with the run of {when}", recommended=True),
+            Option("fresh", "Begin a new run"),
+        ),
+        default="continue",
+    )
+
+
+def _failed_question(can_go_back: bool) -> Choose:
+    back = Option(
+        "back",
+        "Go back and change the last answer",
+        locked=None if can_go_back else "nothing was asked yet",
+    )
+    return Choose(
+        key=FAILED_KEY,
+        page="working",
+        title="This did not work",
+        help="Nothing was erased so far. Try again when the cause is mended, or change an answer.",
+        options=(Option("again", "Try again", recommended=True), back, Option("stop", "Stop")),
+        default="again",
+    )
