@@ -234,7 +234,11 @@ def test_builders_pass_shellcheck(tmp_path: object) -> None:
             script.write(text + "\n")
         paths.append(path)
     done = subprocess.run(
-        ["shellcheck", "-s", "sh", "-e", "SC2016", *paths], capture_output=True, text=True, check=False
+        # Both notes ask whether odd quotes and dollar signs in single quotes are meant: they are.
+        ["shellcheck", "-s", "sh", "-e", "SC2016,SC1003", *paths],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout + done.stderr == ""
 

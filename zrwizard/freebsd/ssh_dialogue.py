@@ -114,7 +114,7 @@ _RULES = (
         "disconnected",
         r"Connection (?:closed|reset) by|client_loop: send disconnect|kex_exchange_identification|"
         r"ssh_exchange_identification|Connection to \S+ closed by remote host|"
-        r"Timeout, server \S+ not responding|Broken pipe|packet_write_wait",
+        r"Timeout, server \S+ not responding|packet_write_wait",
         "The connection to the server broke off.",
         "Check the network; the server may refuse this address or be overloaded. Try again.",
     ),

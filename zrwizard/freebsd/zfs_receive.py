@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from . import sh, size, zfs_send
+from . import sh, size, ssh_dialogue, zfs_send
 from .errors import Diagnosis, ParseError, diagnose, rule
 
 _KEPT = 50
@@ -204,11 +204,15 @@ _RULES = (
 
 
 def explain(stderr: str) -> Diagnosis | None:
-    """What a known complaint means and what to do now: receive's own, else the sender's. Facts C5.
+    """What a known complaint in the log of a transfer means and what to do now. Facts C5.
 
-    `nothing arrived` only says that the left side failed, so a reason of zfs send goes first.
+    `nothing arrived` and `cut off` only say that the left side of the pipe failed, so a reason
+    given by zfs send or ssh goes first; that a sender lost its receiver is nobody's reason.
     """
     found = diagnose(_RULES, stderr if stderr.endswith("\n") else stderr + "\n")
-    if found is None or found.kind in ("nothing arrived", "cut off"):
-        return zfs_send.explain(stderr) or found
-    return found
+    if found is not None and found.kind not in ("nothing arrived", "cut off"):
+        return found
+    sender = zfs_send.explain(stderr)
+    if sender is not None and sender.kind != "receiver left":
+        return sender
+    return ssh_dialogue.explain(stderr) or found or sender
