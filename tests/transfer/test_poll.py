@@ -24,13 +24,15 @@ def shell(tmp_path: Path) -> RealShell:
 
 
 def look(shell: RealShell, job: str, offset: int = 0) -> poll.Look:
-    shell.upload(poll.poll_path(shell.home, job), poll.poll_script(shell.home, job, "zroot").encode())
+    text = poll.poll_script(shell.home, job, "zroot")
+    shell.upload(poll.poll_path(shell.home, job), text.encode())
     return poll.parse_poll(shell.run(poll.poll_command(shell.home, job, offset)).out)
 
 
 def test_the_meter_adds_the_rows_up(shell: RealShell) -> None:
     rows = "".join(f"{n:10} {0:5} {0:5} {3_000_000_000:10} 1 0 99 0\n" for n in range(3))
-    shell.tool("netstat", f'test "$*" = "-I em0 -w 1" || exit 65\ncat <<X\n{HEADER}{rows}{HEADER}X\n')
+    print_rows = f"cat <<X\n{HEADER}{rows}{HEADER}X\n"
+    shell.tool("netstat", f'test "$*" = "-I em0 -w 1" || exit 65\n{print_rows}')
     total = Path(poll.total_path(shell.home, "pull"))
     total.parent.mkdir()
     shell.run(poll.meter_script("em0", str(total)))
@@ -67,7 +69,9 @@ def test_the_log_comes_in_pieces(shell: RealShell) -> None:
     assert got == data
 
 
-@pytest.mark.parametrize("text", [poll.meter_script("em0", "/tmp/a b"), poll.poll_script("/h", "j", "z")])
+@pytest.mark.parametrize(
+    "text", [poll.meter_script("em0", "/tmp/a b"), poll.poll_script("/h", "j", "z")]
+)
 def test_the_text_is_posix_sh(text: str) -> None:
     assert subprocess.run(["dash", "-n"], input=text.encode(), check=False).returncode == 0
 

@@ -17,6 +17,8 @@ NOISE = 1024.0
 """Bytes a second that keep-alives and strangers cause; a growth below it counts as idle."""
 SMOOTHING = 8.0
 """Seconds over which the rate that the ETA is made from is smoothed."""
+BLINK = 0.01
+"""Two looks that are fewer seconds apart make no rate."""
 PATIENCE = 5.0
 """Seconds of a transfer before an ETA is worth telling."""
 SPARKS = 60
@@ -110,7 +112,7 @@ class Meter:
 
     def _paced(self, earlier: Meter) -> Meter:
         seconds = self.at - earlier.at
-        if seconds <= 0:
+        if seconds < BLINK:
             return self
         # A counter that shows up late brings a jump that is nobody's rate.
         fresh = earlier.net is None and self.net is not None
@@ -142,7 +144,7 @@ class Meter:
             used=self.used,
             fraction=self._fraction(),
             rate=self.rate,
-            average=max(0, seen) / elapsed if elapsed > 0 else 0.0,
+            average=max(0, seen) / elapsed if elapsed >= BLINK else 0.0,
             eta=self._eta(watched),
             idle=0.0 if self.ended or self.started is None else self.at - self.moved_at,
             current=self.current,

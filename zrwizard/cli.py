@@ -1,0 +1,304 @@
+"""The command line: what to do, with which front end, and how it ends."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from zrwizard import __version__, answers
+from zrwizard.flows.base import Flow
+from zrwizard.flows.moves import Answers
+from zrwizard.headless import Headless, JsonLines, Lines, Printer
+from zrwizard.plan import Plan
+from zrwizard.run import crash, state
+from zrwizard.run.events import Exit, RunFinished
+from zrwizard.run.outcome import Outcome
+from zrwizard.secrets import SecretError, Secrets, read_spec
+from zrwizard.shell.api import Shell
+from zrwizard.wizard import Wizard
+
+_HOST_KEY = "server.host_key"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a front end gets: a flow on a console, and everything that was given beforehand."""
+
+    flow: Flow
+    console: str
+    answers: Answers
+    secrets: Secrets
+    state_dir: Path
+    fresh: bool = False
+    style: str = "auto"
+
+
+class UsageError(Exception):
+    """The command line will not do: what is wrong, and what to do now."""
+
+    def __init__(self, what: str, now: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.now = now
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (the process's own by default); return the exit code."""
+    args = parser().parse_args(argv)
+    secrets = Secrets()
+    state_dir = state.default_state_dir()
+    try:
+        return _command(args, secrets, state_dir)
+    except UsageError as error:
+        return _early(args, Outcome(Exit.USAGE, error.what, error.now))
+    except KeyboardInterrupt:
+        return _early(args, Outcome(Exit.INTERRUPTED, "Stopped by the operator."))
+    except Exception as error:
+        return _early(args, crash.outcome(error, state_dir, secrets))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line; it ends the process with 2 on its own errors."""
+    top = argparse.ArgumentParser(
+        prog="zrwizard",
+        description="Restores root-on-ZFS FreeBSD machines over any console.",
+        epilog="Without a command the screens are started.",
+    )
+    top.add_argument("--version", action="version", version=f"zrwizard {__version__}")
+    top.add_argument("--style", choices=("auto", "full", "console"), default="auto",
+                     help="the look of the screens; console is for serial terminals")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
+    _add_restore(commands.add_parser("restore", help="restore a machine from its backup server"))
+    template = commands.add_parser("answers", help="print a commented answers file")
+    template.add_argument("flow", choices=("restore",))
+    rehearse = commands.add_parser(
+        "rehearse", help="do it on simulated machines; nothing of this machine is touched"
+    )
+    rehearse.add_argument("flow", nargs="?", choices=("restore",), default="restore")
+    _add_output(rehearse)
+    rehearse.add_argument("--seed", type=int, default=1, metavar="N",
+                          help="seed of the simulated machines (default 1)")
+    rehearse.add_argument("--speed", type=_positive, default=None, metavar="X",
+                          help="how many times faster than real time they run")
+    return top
+
+
+def _add_restore(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--console", metavar="URL", default="",
+                     help="telnet://HOST:PORT, ssh://USER@HOST:PORT, serial:///dev/…, local:")
+    sub.add_argument("--answers", metavar="FILE", type=Path,
+                     help="TOML file with the answers (see: zrwizard answers restore)")
+    _add_output(sub)
+    sub.add_argument("--confirm-erase", metavar="IDENTITY",
+                     help="the disk's serial number (or its name and size in bytes)")
+    sub.add_argument("--host-key", metavar="SHA256:…", help="the server's host key fingerprint")
+    sub.add_argument("--secret", metavar="NAME=SOURCE", action="append", default=[],
+                     help="a secret: NAME=file:PATH, env:VARIABLE or fd:NUMBER; names: console, "
+                          "server, key, key-passphrase")
+    sub.add_argument("--plan", choices=("json", "sh", "md"),
+                     help="print the plan and stop before the disk is touched")
+    sub.add_argument("--fresh", action="store_true",
+                     help="begin a new run although an unfinished one is there")
+
+
+def _add_output(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--headless", action="store_true", help="no screens, no questions")
+    sub.add_argument("--json", action="store_true", help="one event a line (with --headless)")
+    sub.add_argument("--style", choices=("auto", "full", "console"), default=argparse.SUPPRESS,
+                     help=argparse.SUPPRESS)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError(text)
+    return value
+
+
+def _command(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int:
+    match args.command:
+        case "answers":
+            sys.stdout.write(answers.template(flow_named(args.flow)))
+            return Exit.DONE
+        case "restore":
+            return _restore(args, secrets, state_dir)
+        case "rehearse":
+            return _rehearse(args, secrets, state_dir)
+        case _:
+            from zrwizard import app  # noqa: PLC0415 - Textual is loaded for screens only
+
+            return app.run(None, secrets=secrets, state_dir=state_dir, style=args.style)
+
+
+def flow_named(name: str) -> Flow:
+    """Return the flow called `name`."""
+    from zrwizard.flows.restore import RESTORE  # noqa: PLC0415 - most commands need no flow
+
+    return {"restore": RESTORE}[name]
+
+
+# --- restore --------------------------------------------------------------------------------------
+
+
+def _restore(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int:
+    flow = flow_named("restore")
+    request = _request(args, flow, secrets, state_dir)
+    if not (args.headless or args.json or args.plan):
+        from zrwizard import app  # noqa: PLC0415
+
+        return app.run(request, secrets=secrets, state_dir=state_dir, style=args.style)
+    if not request.console:
+        raise UsageError(
+            "--console is missing: where is the target?",
+            "Say, --console telnet://HOST:PORT, or serial:///dev/ttyU0?speed=115200.",
+        )
+    show_plan = _plan_printer(args.plan) if args.plan else None
+    # A plan on stdout stands alone there; everything else is said on stderr.
+    front = Headless(
+        flow, request.answers, secrets, args.confirm_erase, _printer(args, show_plan is not None)
+    )
+    return headless(request, front, show_plan=show_plan).exit
+
+
+def _request(
+    args: argparse.Namespace, flow: Flow, secrets: Secrets, state_dir: Path
+) -> Request:
+    try:
+        for spec in args.secret:
+            secrets.add(read_spec(spec))
+        given = answers.read(args.answers, flow) if args.answers else Answers()
+    except SecretError as error:
+        raise UsageError(f"{error}.", "Secrets come from a file, a variable or a descriptor.") \
+            from None
+    except answers.AnswersError as error:
+        raise UsageError(error.what, error.now) from None
+    if args.host_key:
+        given = given.put(_HOST_KEY, args.host_key)
+    if args.console:
+        _check_console(args.console)
+    return Request(flow, args.console, given, secrets, state_dir, args.fresh, args.style)
+
+
+def _check_console(url: str) -> None:
+    from zrwizard.line import LineError, parse  # noqa: PLC0415
+
+    try:
+        parse(url)
+    except LineError as error:
+        raise UsageError(error.what, error.now) from None
+
+
+def headless(
+    request: Request,
+    front: Headless,
+    *,
+    show_plan: Callable[[Plan], None] | None = None,
+    interval: float = 2.0,
+) -> RunFinished:
+    """Run `request` without a person; SIGINT and SIGTERM end it in good order."""
+    with _signals() as cancel:
+        return Wizard(
+            request.flow,
+            opener(request, cancel),
+            request.answers,
+            request.secrets,
+            front,
+            request.state_dir,
+            cancel,
+            console=request.console,
+            fresh=request.fresh,
+            interactive=False,
+            show_plan=show_plan,
+            interval=interval,
+        ).run()
+
+
+def opener(request: Request, cancel: threading.Event) -> Callable[[str], Shell]:
+    """Return what opens the request's console for a run's token."""
+
+    def open_for(token: str) -> Shell:
+        from zrwizard.shell.connect import open_shell  # noqa: PLC0415 - pexpect loads slowly
+
+        where = state.make_private(state.run_dir(request.state_dir, token))
+        return open_shell(
+            request.console,
+            token=token,
+            secrets=request.secrets,
+            cancel=cancel,
+            log=where / "console.log",
+            memory=request.state_dir / "consoles.json",
+        )
+
+    return open_for
+
+
+@contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """Yield an event that SIGINT, SIGTERM and SIGHUP set; a second one ends the process."""
+    cancel = threading.Event()
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        if cancel.is_set():
+            raise KeyboardInterrupt
+        cancel.set()
+
+    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    if threading.current_thread() is not threading.main_thread():
+        yield cancel
+        return
+    before = {name: signal.signal(name, handle) for name in names}
+    try:
+        yield cancel
+    finally:
+        for name, old in before.items():
+            signal.signal(name, old)
+
+
+def _plan_printer(form: str) -> Callable[[Plan], None]:
+    def show(plan: Plan) -> None:
+        from zrwizard import export  # noqa: PLC0415
+
+        match form:
+            case "json":
+                text = plan.to_json()
+            case "sh":
+                text = export.to_sh(plan)
+            case _:
+                text = export.to_markdown(plan)
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    return show
+
+
+def _printer(args: argparse.Namespace, aside: bool = False) -> Printer:
+    out = sys.stderr if aside else sys.stdout
+    if getattr(args, "json", False):
+        return JsonLines(out)
+    return Lines(out, tty=out.isatty())
+
+
+def _early(args: argparse.Namespace, outcome: Outcome) -> int:
+    """Say how it ended where no run had begun; with --json as the one event that there is."""
+    if getattr(args, "json", False):
+        finished = RunFinished(int(outcome.exit), outcome.what, outcome.now, "", 0.0)
+        _printer(args, bool(getattr(args, "plan", None))).show(finished)
+    else:
+        print(f"zrwizard: {outcome.what} {outcome.now}".rstrip(), file=sys.stderr)
+    return outcome.exit
+
+
+# --- rehearsal ------------------------------------------------------------------------------------
+
+
+def _rehearse(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int:
+    from zrwizard import rehearse  # noqa: PLC0415 - the simulated machines load slowly
+
+    return rehearse.run(args, secrets, state_dir)
