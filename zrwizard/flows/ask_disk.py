@@ -1,0 +1,339 @@
+"""The questions about where it goes: disk, pool, swap; and how it ends."""
+
+from __future__ import annotations
+
+import re
+
+from zrwizard.facts import DiskFacts, Hold, TargetFacts, Use
+from zrwizard.flows.asking import Due, Talk
+from zrwizard.flows.choices import Place, Source
+from zrwizard.flows.disk_steps import ALIGN, ALIGN_BOOT
+from zrwizard.flows.moves import Ask, Choose, Enter, Option, Stuck
+from zrwizard.freebsd import layout, size
+from zrwizard.freebsd.errors import ParseError
+from zrwizard.freebsd.layout import Layout, LayoutProblem, Request
+from zrwizard.plan import Identity, Problem
+
+BY_SERIAL = "by-serial-number"
+BOOT_BYTES = 512 * 1024
+EFI_BYTES = 260 * 1024 * 1024
+# zpool(8) refuses devices below 64 MiB; a pool that small would hold next to nothing.
+SMALLEST_POOL = 128 * 1024 * 1024
+_POOL = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", re.ASCII)
+_RESERVED = re.compile(r"(?:mirror|raidz|draid|spare|log|cache|special|dedup)[0-9.-]*")
+_SENTENCES = {
+    Use.MEDIUM: "the running system was started from it",
+    Use.MOUNTED: "{what} is mounted from it",
+    Use.POOL: "it belongs to the imported pool {what}",
+    Use.SWAP: "the running system swaps to it",
+    Use.GELI: "it holds the attached encrypted provider {what}",
+    Use.OPEN: "something that the survey cannot name has it open",
+    Use.IMPORTABLE: "it holds the pool {what}, which could be imported",
+}
+
+
+def place(talk: Talk, target: TargetFacts, source: Source) -> Place:
+    """Return the disk and the table that it will get."""
+    need = needed(source)
+    question = _question(target, need)
+    value = talk.answers.get(question.key)
+    if value is None:
+        raise Due(Ask(question))
+    if value == BY_SERIAL:
+        raise Due(Ask(_typed_question()))
+    disk = _named(talk, target, question, value)
+    _check(talk, question, disk, target, named=value == disk.typed, need=need)
+    swap, planned = _swap(talk, target, disk, need)
+    sizes: tuple[int | None, ...] = (BOOT_BYTES, EFI_BYTES, *([swap] if swap else []), None)
+    return Place(disk, identity(disk), planned, sizes)
+
+
+def needed(source: Source) -> int:
+    """Return the bytes that the pool must have room for.
+
+    The smaller of what the tree takes on the server and what its stream is guessed to be: the
+    first counts newer snapshots too, the second is not compressed.
+    """
+    root = next(row for row in source.tree.datasets if row.name == source.root)
+    return min(root.used, source.estimate.total)
+
+
+def identity(disk: DiskFacts) -> Identity:
+    """Return what a plan binds itself to."""
+    return Identity(
+        name=disk.name,
+        serial=disk.disk.ident,
+        size=disk.disk.mediasize,
+        descr=disk.disk.descr,
+        contents=disk.contents,
+        summary=summary(disk),
+    )
+
+
+def summary(disk: DiskFacts) -> str:
+    """Return what the disk holds, for people."""
+    parts = [
+        f"pool {hold.what} on {hold.provider}"
+        for hold in disk.holds
+        if hold.use in (Use.POOL, Use.IMPORTABLE)
+    ]
+    if disk.table is not None:
+        rows = [
+            f"{entry.type} {size.human(entry.sectors * disk.disk.sectorsize)}"
+            + (f" ({entry.label})" if entry.label else "")
+            for entry in disk.table.entries
+        ]
+        parts.append(f"{disk.table.scheme} with {', '.join(rows) or 'no partitions'}")
+    elif disk.contents.split(" ")[-1] != "0":
+        parts.append("a partition table of unknown form")
+    if disk.corrupt:
+        parts.append("one copy of the table is damaged")
+    return "; ".join(parts) or "no partition table, no pool"
+
+
+def reason(disk: DiskFacts, target: TargetFacts, *, named: bool = False) -> str | None:
+    """Return why the disk may not be written to, None where it may.
+
+    `named` says that the operator gave exactly this disk's serial number, which frees a disk
+    that holds an old pool and nothing worse.
+    """
+    if disk.name.startswith("cd"):
+        return "it is an optical drive"
+    if not disk.disk.mediasize:
+        return "it has no medium in it"
+    hard = [hold for hold in disk.holds if hold.use is not Use.IMPORTABLE]
+    if hard:
+        return _said(hard[0])
+    if target.hung:
+        return (
+            f"{' and '.join(f'`{name}`' for name in target.hung)} did not come back, so nobody "
+            "knows which pools the disks hold"
+        )
+    if disk.holds and not named:
+        return _said(disk.holds[0])
+    return None
+
+
+def _said(hold: Hold) -> str:
+    return _SENTENCES[hold.use].format(what=hold.what)
+
+
+def _too_small(disk: DiskFacts, swap: int, need: int) -> str | None:
+    planned = _lay_out(disk, swap, 0)
+    if isinstance(planned, LayoutProblem):
+        return planned.what
+    left = room(planned)
+    if left >= need:
+        return None
+    return f"the pool would have room for {size.human(left)}, the tree needs {size.human(need)}"
+
+
+def room(planned: Layout) -> int:
+    """Return the bytes that datasets can use: ZFS keeps 1/32 and its labels for itself."""
+    index = max(entry.index for entry in planned.table.entries)
+    whole = planned.bytes_of(index) - 5 * 1024 * 1024
+    return max(0, whole - whole // 32)
+
+
+def _lay_out(disk: DiskFacts, swap: int, suffix: int) -> Layout | LayoutProblem:
+    requests = [
+        Request(1, "freebsd-boot", f"gptboot{suffix}", BOOT_BYTES, ALIGN_BOOT),
+        Request(2, "efi", f"efiboot{suffix}", EFI_BYTES, ALIGN),
+    ]
+    if swap:
+        requests.append(Request(3, "freebsd-swap", f"swap{suffix}", swap, ALIGN))
+    last = len(requests) + 1
+    requests.append(
+        Request(last, "freebsd-zfs", f"zfs{suffix}", None, ALIGN, minimum=SMALLEST_POOL)
+    )
+    return layout.lay_out(
+        disk.disk.mediasize,
+        disk.disk.sectorsize,
+        tuple(requests),
+        stripeoffset=disk.disk.stripeoffset,
+    )
+
+
+def _suffix(target: TargetFacts, disk: DiskFacts) -> int:
+    """The first number whose labels no other disk has: /dev/gpt/… must mean this disk."""
+    taken = {
+        entry.label
+        for other in target.disks
+        if other.name != disk.name and other.table is not None
+        for entry in other.table.entries
+    }
+    number = 0
+    while any(f"{word}{number}" in taken for word in ("gptboot", "efiboot", "swap", "zfs")):
+        number += 1
+    return number
+
+
+# --- questions ----------------------------------------------------------------------------------
+
+
+def _question(target: TargetFacts, need: int) -> Choose:
+    options = []
+    pools_only = False
+    for disk in target.disks:
+        locked = reason(disk, target) or _too_small(disk, 0, need)
+        pools_only = pools_only or bool(
+            locked and reason(disk, target, named=True) is None and not _too_small(disk, 0, need)
+        )
+        model = disk.disk.descr or "-"
+        serial = disk.disk.ident or "-"
+        options.append(
+            Option(
+                value=disk.disk.ident or disk.name,
+                label=disk.name,
+                cells=(disk.name, size.human(disk.disk.mediasize), model, serial, summary(disk)),
+                detail=f"Everything on it is erased: {summary(disk)}.",
+                locked=locked,
+            )
+        )
+    if pools_only:
+        options.append(
+            Option(
+                value=BY_SERIAL,
+                label="A disk that holds an old pool",
+                cells=("", "", "A disk that holds an old pool", "typed", ""),
+                detail="Such a disk is offered only to who types its serial number.",
+            )
+        )
+    return Choose(
+        key="target.disk",
+        page="disks",
+        title="Which disk is erased and restored to?",
+        help="One disk gets everything. What is in use, or was the install medium, cannot be "
+        "chosen. A disk with an old pool must be named by its serial number.",
+        options=tuple(options),
+        columns=("disk", "size", "model", "serial number", "holds"),
+    )
+
+
+def _typed_question() -> Enter:
+    return Enter(
+        key="target.disk",
+        page="disks",
+        title="Serial number of the disk",
+        help="Exactly as the list shows it. Its old pool will be gone.",
+        example="ZRDISK0001",
+    )
+
+
+def _named(talk: Talk, target: TargetFacts, question: Choose, value: str) -> DiskFacts:
+    value = value.strip()
+    found = [disk for disk in target.disks if value in (disk.disk.ident, disk.typed)]
+    found = found or [disk for disk in target.disks if disk.name == value]
+    if len(found) > 1:
+        both = " and ".join(disk.name for disk in found)
+        named = next((disk for disk in target.disks if disk.name == value), None)
+        if named is None:
+            talk.refuse(question, f"{both} have the same serial number {value}.", "Give the name.")
+        return named
+    if not found:
+        disks = ", ".join(
+            f"{disk.name} ({disk.disk.ident or 'no serial number'})" for disk in target.disks
+        )
+        talk.refuse(question, f"The target has no disk {value}.", f"It has: {disks or 'none'}.")
+    return found[0]
+
+
+def _check(
+    talk: Talk,
+    question: Choose,
+    disk: DiskFacts,
+    target: TargetFacts,
+    *,
+    named: bool,
+    need: int,
+) -> None:
+    locked = reason(disk, target, named=named)
+    if locked:
+        freed = reason(disk, target, named=True) is None
+        now = (
+            f"If it is meant, name it by its serial number: {disk.typed}."
+            if freed
+            else "Choose another disk, or free this one and survey again."
+        )
+        problem = Problem("target.disk", f"{disk.name} is not written to: {locked}.", now)
+        raise Due(Stuck((problem,), 3))
+    small = _too_small(disk, 0, need)
+    if small:
+        talk.refuse(question, f"{disk.name} is too small: {small}.", "Choose a larger disk.")
+
+
+def _swap(talk: Talk, target: TargetFacts, disk: DiskFacts, need: int) -> tuple[int, Layout]:
+    question = Enter(
+        key="target.swap",
+        page="layout",
+        title="Swap partition",
+        help=f"Its size, such as 2g; 0 for none. The target has {size.human(target.memory)} "
+        "of memory.",
+        default="2g",
+        example="2g",
+    )
+    text = talk.enter(question, lambda text: _bad_swap(text, disk))
+    swap = size.parse(text)
+    small = _too_small(disk, swap, need)
+    if small:
+        talk.refuse(question, f"With {text} of swap {small}.", "Give a smaller size, or 0.")
+    planned = _lay_out(disk, swap, _suffix(target, disk))
+    if isinstance(planned, LayoutProblem):
+        talk.refuse(question, planned.what, planned.now)
+    return swap, planned
+
+
+def _bad_swap(text: str, disk: DiskFacts) -> str | None:
+    try:
+        count = size.parse(text)
+    except ParseError:
+        return f"{text!r} is not a size."
+    if count % max(disk.disk.sectorsize, 4096):
+        return f"{text} is not a multiple of 4 KiB."
+    return f"{text} is too little for swap." if 0 < count < ALIGN else None
+
+
+def pool(talk: Talk, target: TargetFacts) -> str:
+    """Return the new pool's name."""
+    return talk.enter(
+        Enter(
+            key="target.pool",
+            page="layout",
+            title="Name of the pool",
+            help="The name that the restored system expects; zroot unless it was named otherwise.",
+            default="zroot",
+            example="zroot",
+        ),
+        lambda text: _bad_pool(text, target),
+    )
+
+
+def _bad_pool(text: str, target: TargetFacts) -> str | None:
+    if not _POOL.fullmatch(text) or _RESERVED.fullmatch(text):
+        return f"{text!r} cannot be the name of a pool."
+    if any(found.name == text for found in target.pools):
+        return f"A pool {text} is imported on the target already."
+    return None
+
+
+def finish(talk: Talk) -> str:
+    """Return what happens at the end: reboot, poweroff or stay."""
+    question = Choose(
+        key="finish.action",
+        page="layout",
+        title="And then?",
+        help="What the target does once everything is proven.",
+        options=(
+            Option(
+                "reboot",
+                "Restart",
+                detail="The console is watched until the restored system asks for a login. Take "
+                "the install medium out of the way first, or let the firmware prefer the disk.",
+                recommended=True,
+            ),
+            Option("poweroff", "Power off", detail="Remove the install medium, then start it."),
+            Option("stay", "Stay", detail="The pool is exported; the install medium runs on."),
+        ),
+        default="reboot",
+    )
+    return talk.pick(question).value

@@ -1,0 +1,71 @@
+"""Asking and checking: each stage of a flow returns a value, or the move that is due before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Never
+
+from zrwizard.facts import Facts
+from zrwizard.flows.moves import Answers, Ask, Choose, Enter, Move, Option
+from zrwizard.plan import Problem
+
+
+class Due(Exception):
+    """Raised inside a flow to say that `move` comes first; never leaves the flow."""
+
+    def __init__(self, move: Move) -> None:
+        super().__init__()
+        self.move = move
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """The facts and answers that one `next_move` works with."""
+
+    facts: Facts
+    answers: Answers
+
+    def pick(self, question: Choose) -> Option:
+        """Return the option that was answered. Raises `Due` where none, or none that will do."""
+        value = self.answers.get(question.key)
+        if value is None:
+            raise Due(Ask(question))
+        found = next((option for option in question.options if option.value == value), None)
+        if found is None:
+            self.refuse(question, f"{value!r} is not one of the choices.", _choices(question))
+        if found.locked:
+            what = f"{found.label} cannot be chosen: {found.locked}."
+            self.refuse(question, what, _free(question))
+        return found
+
+    def enter(self, question: Enter, check: Callable[[str], str | None]) -> str:
+        """Return the text that was answered, the default for an empty one.
+
+        `check` returns what is wrong with a text, or None. Raises `Due`.
+        """
+        value = self.answers.get(question.key)
+        if value is None:
+            raise Due(Ask(question))
+        value = value.strip() or question.default
+        wrong = check(value)
+        if wrong:
+            example = question.example or question.default
+            now = f"Give one like {example}." if example else "Give another one."
+            self.refuse(question, wrong, now)
+        return value
+
+    def refuse(self, question: Choose | Enter, what: str, now: str) -> Never:
+        """Ask again, saying why the answer that was given will not do."""
+        raise Due(Ask(question, Problem(question.key, what, now)))
+
+
+def _choices(question: Choose) -> str:
+    values = [option.value for option in question.options if not option.locked]
+    shown = ", ".join(values[:12]) + (", …" if len(values) > 12 else "")
+    return f"Choose one of: {shown}." if values else "Nothing can be chosen here now."
+
+
+def _free(question: Choose) -> str:
+    free = any(not option.locked for option in question.options)
+    return _choices(question) if free else "Free one of them, then look again."

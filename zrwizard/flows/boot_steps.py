@@ -1,0 +1,365 @@
+"""The steps that make the received tree start, prove it, and hand the pool over."""
+
+from __future__ import annotations
+
+from zrwizard.flows import disk_steps, shtext
+from zrwizard.flows.choices import Choices
+from zrwizard.flows.disk_steps import guard, only_our_rows
+from zrwizard.flows.pool_steps import ALTROOT, snapshots_are_there, unless_finished
+from zrwizard.freebsd import host, sh, ssh, tree, zfs, zpool
+from zrwizard.plan import Command, Danger, Leave, Phase, Step
+
+_RESTORED = f"{ALTROOT}/boot"
+
+
+def boot_environment(choices: Choices) -> str:
+    """Return the chosen boot environment's name on the target."""
+    return tree.renamed(choices.source.boot, choices.source.root, choices.pool)
+
+
+def boot_steps(choices: Choices) -> tuple[Step, ...]:
+    """Return the steps after which firmware, loader and kernel find the chosen system."""
+    return (
+        _canmount(choices),
+        _mountpoint(choices),
+        _mount(choices),
+        _boot_code(choices),
+        _efi_loader(choices),
+        _unmount(choices),
+        _bootfs(choices),
+        *(_received(choices, name) for name in ("mountpoint", "compression", "atime")),
+    )
+
+
+def _is(dataset: str, prop: str, value: str) -> str:
+    return sh.same_text(zfs.get_value(dataset, prop), value)
+
+
+def _environments(choices: Choices) -> tuple[str, ...]:
+    """Every file system of every boot environment, but for those that are never mounted."""
+    source = choices.source
+    parent = f"{source.root}/ROOT"
+    sent = tree.sent_datasets(source.tree, source.root, source.tag)
+    return tuple(
+        tree.renamed(row.name, source.root, choices.pool)
+        for row in sent
+        if row.kind == "filesystem"
+        and row.name != parent
+        and tree.below(row.name, parent)
+        and (row.canmount != "off" or row.name == source.boot)
+    )
+
+
+def _canmount(choices: Choices) -> Step:
+    names = " ".join(map(sh.quote, _environments(choices)))
+    check = (
+        f"for d in {names}; do\n"
+        '  [ "$(zfs get -Hp -o value canmount "$d")" = noauto ] || exit 1\n'
+        "done"
+    )
+    return Step(
+        id="canmount",
+        phase=Phase.BOOT,
+        title="Let no boot environment mount by itself",
+        why="All of them want to be mounted at /; the loader picks one.",
+        action=Command(f'for d in {names}; do\n  zfs set canmount=noauto "$d" || exit 1\ndone'),
+        danger=Danger.CHANGES,
+        look=unless_finished(choices, check),
+        proof=check,
+    )
+
+
+def _mountpoint(choices: Choices) -> Step:
+    name = boot_environment(choices)
+    # Below an altroot, a mountpoint of / reads as the altroot itself.
+    check = _is(name, "mountpoint", ALTROOT)
+    return Step(
+        id="mountpoint",
+        phase=Phase.BOOT,
+        title=f"Mount {name} at /",
+        why="It may have had another mountpoint on the backup server.",
+        action=Command(zfs.set_property(name, "mountpoint", "/")),
+        danger=Danger.CHANGES,
+        look=unless_finished(choices, check),
+        proof=check,
+    )
+
+
+def _mount(choices: Choices) -> Step:
+    name = boot_environment(choices)
+    check = _is(name, "mounted", "yes")
+    return Step(
+        id="be-mount",
+        phase=Phase.BOOT,
+        title=f"Mount it read-only at {ALTROOT}",
+        why="Boot files are taken from the restored system: an older loader may not read its pool.",
+        action=Command(zfs.mount_read_only(name)),
+        danger=Danger.CHANGES,
+        look=unless_finished(choices, check),
+        proof=check,
+    )
+
+
+def _unmount(choices: Choices) -> Step:
+    name = boot_environment(choices)
+    check = _is(name, "mounted", "no")
+    return Step(
+        id="be-unmount",
+        phase=Phase.BOOT,
+        title="Unmount it",
+        why="The pool is handed over with nothing mounted.",
+        action=Command(zfs.unmount(name)),
+        danger=Danger.CHANGES,
+        look=unless_finished(choices, check),
+        proof=check,
+    )
+
+
+def _if_there(files: tuple[str, ...], then: str, otherwise: str) -> str:
+    there = " && ".join(f"[ -r {sh.quote(f'{_RESTORED}/{file}')} ]" for file in files)
+    return shtext.lines(f"if {there}; then", then, "else", otherwise, "fi")
+
+
+def _without(choices: Choices, what: str, *, kept: bool, needed: bool) -> str:
+    """What happens where the restored system does not bring `what`."""
+    missing = f"The restored system has no /boot/{what}"
+    if kept:
+        return f"printf '%s\\n' {sh.quote(f'{missing}: that of the install medium stays.')}"
+    if needed:
+        return shtext.refuse(
+            f"{missing}, and neither has the install medium: a machine that starts by "
+            f"{choices.boot_method} will not start from this disk. Use a complete install medium."
+        )
+    return f"printf '%s\\n' {sh.quote(f'{missing}: only {choices.boot_method} will start it.')}"
+
+
+def _boot_code(choices: Choices) -> Step:
+    place = choices.place
+    index = place.of_type("freebsd-boot").index
+    kept = disk_steps.medium_has_boot_code(choices)
+    needed = choices.boot_method != "UEFI"
+    action = _if_there(
+        ("pmbr", "gptzfsboot"),
+        disk_steps.boot_code_text(choices, _RESTORED),
+        _without(choices, "gptzfsboot", kept=kept, needed=needed),
+    )
+    there = shtext.boot_code_is_there(place.disk.name, index, _RESTORED, "/boot" if kept else None)
+    return Step(
+        id="boot-code-again",
+        phase=Phase.BOOT,
+        title="Write the restored system's own BIOS boot code",
+        why="It reads every feature that the restored system's pool may use.",
+        action=Command(action),
+        danger=Danger.ERASES,
+        look=unless_finished(choices, there),
+        guard=guard(choices, only_our_rows(choices), *_our_pool(choices), pool=choices.pool),
+        proof=there if kept or needed else _unless_missing("gptzfsboot", there),
+    )
+
+
+def _unless_missing(file: str, proof: str) -> str:
+    return shtext.lines(f"[ -r {_RESTORED}/{file} ] || exit 0", proof)
+
+
+def _our_pool(choices: Choices) -> tuple[str, ...]:
+    return (shtext.must_be_ours(choices.pool, choices.token),)
+
+
+def _efi_loader(choices: Choices) -> Step:
+    kept = disk_steps.medium_has_loader(choices)
+    needed = choices.boot_method == "UEFI"
+    action = _if_there(
+        ("loader.efi",),
+        disk_steps.efi_text(choices, _RESTORED),
+        _without(choices, "loader.efi", kept=kept, needed=needed),
+    )
+    there = shtext.loader_is_there(
+        disk_steps.efi_device(choices),
+        disk_steps.efi_point(choices),
+        _RESTORED,
+        "/boot" if kept else None,
+    )
+    return Step(
+        id="efi-loader-again",
+        phase=Phase.BOOT,
+        title="Put the restored system's own EFI loader onto the EFI partition",
+        why="A loader that is older than the pool's features cannot start the machine.",
+        action=Command(action),
+        danger=Danger.ERASES,
+        look=unless_finished(choices, there),
+        guard=guard(choices, only_our_rows(choices), *_our_pool(choices), pool=choices.pool),
+        proof=there if kept or needed else _unless_missing("loader.efi", there),
+    )
+
+
+def _bootfs(choices: Choices) -> Step:
+    name = boot_environment(choices)
+    check = sh.same_text(zpool.get_property(choices.pool, "bootfs"), name)
+    return Step(
+        id="bootfs",
+        phase=Phase.BOOT,
+        title=f"Start from {name}",
+        why="The loader reads this property to find the system.",
+        action=Command(zpool.set_property(choices.pool, "bootfs", name)),
+        danger=Danger.CHANGES,
+        look=unless_finished(choices, check),
+        proof=check,
+    )
+
+
+def _received(choices: Choices, prop: str) -> Step:
+    """Give the pool's own root the value that came with the stream.
+
+    The mountpoint goes back in any case: `none` was set only so that nothing mounts here, and
+    children may inherit from it. The other two stay where the stream brought none.
+    """
+    pool = choices.pool
+    source = sh.command("zfs", "get", "-Hp", "-o", "source", prop, pool)
+    reverted = f'[ "$({source})" != local ]'
+    came = f'[ "$({zfs.get_received(pool, prop)})" != - ]'
+    revert = zfs.revert_to_received(pool, prop)
+    if prop == "mountpoint":
+        # It is set even where mounting below the read-only altroot fails; the proof asks that.
+        action = f"{revert} || {reverted}"
+        check = reverted
+        why = "It was none only to keep everything unmounted here; children may inherit it."
+    else:
+        action = f"if {came}; then {revert}; fi"
+        check = f"if {came}; then {reverted}; fi"
+        why = "The stream's value, if it brought one, counts more than the one given at creation."
+    return Step(
+        id=f"received-{prop}",
+        phase=Phase.BOOT,
+        title=f"Give {pool} the {prop} that it had",
+        why=why,
+        action=Command(action),
+        danger=Danger.CHANGES,
+        look=unless_finished(choices, check),
+        proof=check,
+    )
+
+
+def proof_steps(choices: Choices) -> tuple[Step, ...]:
+    """Return the checks after which the restore counts as good."""
+    name, pool = boot_environment(choices), choices.pool
+    bootfs = shtext.lines(
+        f"{sh.same_text(zpool.get_property(pool, 'bootfs'), name)} || "
+        + shtext.refuse(f"The pool does not start from {name}."),
+        sh.same_text(zfs.get_value(name, "type"), "filesystem"),
+    )
+    health = shtext.lines(
+        f"{zpool.status(pool)} | grep -q '^ *state: ONLINE$' || "
+        + shtext.refuse(f"The pool {pool} is not ONLINE."),
+        f"{zpool.status(pool)} | grep -q '^errors: No known data errors$'",
+    )
+    rows = shtext.lines(
+        *(
+            f"{shtext.has_row(choices.place.disk.name, entry)} || "
+            + shtext.refuse(f"Partition {entry.index} is not as planned.")
+            for entry in choices.place.entries
+        )
+    )
+    checks = (
+        (
+            "snapshots",
+            "Every snapshot is there with the server's guid",
+            "The same guid is the same snapshot.",
+            snapshots_are_there(choices),
+        ),
+        (
+            "bootfs",
+            "The pool starts from a file system that exists",
+            "Else the loader finds nothing.",
+            bootfs,
+        ),
+        (
+            "table",
+            "The partition table is as planned",
+            "Firmware and loader find their parts by it.",
+            rows,
+        ),
+        (
+            "health",
+            "The pool is online without errors",
+            "A pool with errors would be no restore.",
+            health,
+        ),
+    )
+    return tuple(
+        Step(
+            id=f"prove-{id}",
+            phase=Phase.PROOF,
+            title=title,
+            why=why,
+            action=Command(text, timeout=300),
+            look=shtext.finished(choices.home),
+        )
+        for id, title, why, text in checks
+    )
+
+
+def finish_steps(choices: Choices) -> tuple[Step, ...]:
+    """Return the steps that clean up, hand the pool over, and leave."""
+    session, pool = choices.login.session, choices.pool
+    files = (session.identity_path, session.known_hosts_path)
+    gone = " && ".join(f"[ ! -e {sh.quote(path)} ]" for path in files)
+    imported = f"zpool list -H -o name {sh.quote(pool)} >/dev/null 2>&1"
+    finished = sh.quote(f"{choices.home}/finished")
+    steps = [
+        Step(
+            id="forget",
+            phase=Phase.FINISH,
+            title="Close the connection and remove key and host key",
+            why="No secret stays behind on the target.",
+            action=Command(
+                f"{ssh.logout(session)} 2>/dev/null; rm -f {' '.join(map(sh.quote, files))}"
+            ),
+            danger=Danger.CHANGES,
+            look=gone,
+            proof=f"{gone} || " + shtext.refuse("A key file is still there: remove it by hand."),
+        ),
+        Step(
+            id="unmark",
+            phase=Phase.FINISH,
+            title="Take this run's mark off the pool",
+            why="The pool belongs to the restored system from now on.",
+            action=Command(f": > {finished} && {zpool.set_property(pool, 'comment', '')}"),
+            danger=Danger.CHANGES,
+            look=f"{shtext.finished(choices.home)} || exit 1\n"
+            f"! {shtext.pool_is_ours(pool, choices.token)}",
+            proof=f"! {shtext.pool_is_ours(pool, choices.token)}",
+        ),
+        Step(
+            id="export",
+            phase=Phase.FINISH,
+            title=f"Export {pool}",
+            why="A pool that was exported cleanly needs no force to be imported again.",
+            action=Command(zpool.export(pool), timeout=180),
+            danger=Danger.CHANGES,
+            look=f"{shtext.finished(choices.home)} || exit 1\n! {imported}",
+            proof=f"! {imported} || " + shtext.refuse(f"The pool {pool} is still imported."),
+        ),
+    ]
+    return (*steps, *_leave(choices))
+
+
+def _leave(choices: Choices) -> list[Step]:
+    match choices.finish:
+        case "reboot":
+            text, until = host.reboot(), "login"
+            title, why = "Restart into the restored system", "Only a start proves that it starts."
+        case "poweroff":
+            text, until = host.power_off(), "down"
+            title, why = "Power off", "Remove the install medium, then start the machine."
+        case _:
+            return []
+    return [
+        Step(
+            id="leave",
+            phase=Phase.FINISH,
+            title=title,
+            why=why,
+            action=Leave(text, until),
+            danger=Danger.CHANGES,
+        )
+    ]

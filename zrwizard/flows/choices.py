@@ -1,0 +1,104 @@
+"""What the answers of `restore` mean once they were checked: one frozen record a subject."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zrwizard.facts import DiskFacts
+from zrwizard.freebsd import cksum, ssh, zfs, zfs_send
+from zrwizard.freebsd.gpart import Entry
+from zrwizard.freebsd.layout import Layout
+from zrwizard.plan import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How the target gets at the network. `replaces` is an older default gateway to remove."""
+
+    nic: str
+    mode: str
+    address: str = ""
+    prefix: int = 0
+    gateway: str | None = None
+    nameserver: str | None = None
+    replaces: str | None = None
+    live: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Where to log in, with which confirmed host key."""
+
+    session: ssh.Session
+    key: ssh.HostKey
+
+    @property
+    def name(self) -> str:
+        """`user@host:port`."""
+        return f"{self.session.user}@{self.session.host}:{self.session.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is restored: the tree below `root` as it was at `@tag`, to be started from `boot`.
+
+    `boot` is the boot environment's dataset on the server.
+    """
+
+    root: str
+    tag: str
+    boot: str
+    tree: zfs.Listing
+    estimate: zfs_send.Estimate
+
+    @property
+    def snapshot(self) -> str:
+        """The snapshot's full name."""
+        return f"{self.root}@{self.tag}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where it goes: the disk, and the table that will be on it."""
+
+    disk: DiskFacts
+    identity: Identity
+    layout: Layout
+    sizes: tuple[int | None, ...]
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The rows of the new table by their index."""
+        return tuple(sorted(self.layout.table.entries, key=lambda entry: entry.index))
+
+    @property
+    def has_contents(self) -> bool:
+        """Whether the survey found a partition table on the disk, known or not."""
+        return self.identity.contents != str(cksum.of(b""))
+
+    def of_type(self, kind: str) -> Entry:
+        """Return the row of that type; StopIteration where there is none."""
+        return next(entry for entry in self.entries if entry.type == kind)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The GPT labels that the plan gives."""
+        return tuple(entry.label for entry in self.entries)
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Everything that the plan is made of."""
+
+    token: str
+    home: str
+    network: Network
+    login: Login
+    source: Source
+    place: Place
+    pool: str
+    compatibility: str | None
+    compatibility_reason: str
+    boot_files: frozenset[str]
+    boot_method: str
+    finish: str

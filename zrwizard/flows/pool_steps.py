@@ -1,0 +1,143 @@
+"""The steps from an empty pool to a received tree whose snapshots are proven by their guids."""
+
+from __future__ import annotations
+
+from zrwizard.flows import shtext
+from zrwizard.flows.choices import Choices
+from zrwizard.flows.disk_steps import guard, only_our_rows
+from zrwizard.freebsd import cksum, sh, ssh, tree, zfs, zfs_receive, zfs_send, zpool
+from zrwizard.plan import Command, Danger, Phase, Step, Transfer
+
+ALTROOT = "/mnt"
+
+
+def pool_steps(choices: Choices) -> tuple[Step, ...]:
+    """Return the one step that makes the pool."""
+    pool, token = choices.pool, choices.token
+    entry = choices.place.of_type("freebsd-zfs")
+    options = {"altroot": ALTROOT, "ashift": "12"}
+    if choices.compatibility:
+        options["compatibility"] = choices.compatibility
+    options["comment"] = shtext.mark(token)
+    create = zpool.create(
+        pool,
+        f"gpt/{entry.label}",
+        options=options,
+        properties={"compression": "lz4", "atime": "off"},
+    )
+    ours = shtext.pool_is_ours(pool, token)
+    healthy = sh.same_text(sh.command("zpool", "list", "-H", "-o", "health", pool), "ONLINE")
+    return (
+        Step(
+            id="pool",
+            phase=Phase.POOL,
+            title=f"Make the pool {pool} on partition {entry.index}",
+            why=f"Nothing is mounted over the live system. {choices.compatibility_reason}",
+            action=Command(create, timeout=180),
+            danger=Danger.ERASES,
+            look=unless_finished(choices, ours),
+            guard=guard(
+                choices,
+                only_our_rows(choices),
+                shtext.has_row(choices.place.disk.name, entry)
+                + " || "
+                + shtext.refuse("The partition for the pool is not where this plan made it."),
+            ),
+            proof=shtext.lines(
+                f"{ours} || " + shtext.refuse(f"The pool {pool} does not carry this run's mark."),
+                f"{healthy} || " + shtext.refuse(f"The pool {pool} is not ONLINE."),
+            ),
+        ),
+    )
+
+
+def unless_finished(choices: Choices, look: str) -> str:
+    """Return a look that also succeeds once this run has begun to hand the pool over."""
+    return shtext.lines(f"{shtext.finished(choices.home)} && exit 0", look)
+
+
+def transfer_steps(choices: Choices) -> tuple[Step, ...]:
+    """Return the one long step: send there, receive here, detached from the line."""
+    source, pool = choices.source, choices.pool
+    return (
+        Step(
+            id="transfer",
+            phase=Phase.TRANSFER,
+            title=f"Receive {source.snapshot} with everything below it",
+            why="One replication stream brings file systems, snapshots and their properties. "
+            "Nothing is mounted.",
+            action=Transfer(
+                text=_job(choices),
+                job="transfer",
+                pool=pool,
+                nic=choices.network.nic,
+                estimate=source.estimate.total,
+                streams=len(tree.sent_snapshots(source.tree, source.root, source.tag)),
+                reset=_reset(choices),
+            ),
+            danger=Danger.CHANGES,
+            look=unless_finished(choices, snapshots_are_there(choices)),
+            guard=shtext.lines(
+                shtext.must_be_ours(pool, choices.token),
+                f"{ssh.check(choices.login.session)} 2>/dev/null || "
+                + shtext.refuse("The login to the server is gone: log in again."),
+            ),
+            proof=snapshots_are_there(choices),
+            proof_timeout=300,
+        ),
+    )
+
+
+def _job(choices: Choices) -> str:
+    status = f"{choices.home}/send.rc"
+    send = ssh.run(choices.login.session, zfs_send.replicate(choices.source.snapshot))
+    # Without pipefail the left end's status would be lost; a cut stream ends the right one too.
+    return shtext.lines(
+        f"rm -f {sh.quote(status)}",
+        sh.pipeline(sh.keep_status(send, status), zfs_receive.receive(choices.pool)),
+        "r=$?",
+        f"s=$(cat {sh.quote(status)})",
+        'printf \'sending ended with status %s, receiving with %s\\n\' "${s:-?}" "$r"',
+        '[ "${s:-1}" -le "$r" ] || r=${s:-1}',
+        'exit "$r"',
+    )
+
+
+def _reset(choices: Choices) -> str:
+    pool = sh.quote(choices.pool)
+    top = f"{choices.pool}/"
+    return shtext.lines(
+        shtext.must_be_ours(choices.pool, choices.token),
+        f"zfs list -H -o name -d 1 -t filesystem,volume {pool} | while IFS= read -r d; do",
+        '  case "$d" in',
+        f"    {sh.quote(top)}*) ;;",
+        "    *) continue ;;",
+        "  esac",
+        # A clone may be gone with its origin.
+        '  zfs list -H -o name "$d" >/dev/null 2>&1 || continue',
+        '  zfs destroy -R "$d" || exit 1',
+        "done || exit 1",
+        f"zfs list -H -o name -d 1 -t snapshot {pool} | while IFS= read -r d; do",
+        '  zfs destroy -R "$d" || exit 1',
+        "done",
+    )
+
+
+def snapshots_are_there(choices: Choices) -> str:
+    """Leaves with 1 unless exactly the sent datasets and snapshots are there, by their guids."""
+    source, pool = choices.source, choices.pool
+    pairs = tree.expected_guids(source.tree, source.root, source.tag, pool)
+    names = tree.expected_names(source.tree, source.root, source.tag, pool)
+    listing = "".join(
+        f"{name}\n" for name in sorted(names, key=lambda n: n.encode("utf-8", "surrogateescape"))
+    )
+    expected = cksum.of(listing.encode("utf-8", "surrogateescape"))
+    list_names = sh.pipeline(zfs.list_names(pool), "LC_ALL=C sort", "cksum")
+    count = f"$({zfs.list_guids(pool)} 2>/dev/null | wc -l | tr -d ' ')"
+    return shtext.lines(
+        f"{sh.same_text(list_names, str(expected))} || "
+        + shtext.refuse(f"The file systems and volumes of {pool} are not the {len(names)} sent."),
+        f"{sh.same_text(zfs.guid_checksum(pool), str(cksum.of(tree.guid_text(pairs))))} || "
+        f"{{ printf 'The snapshots are not those of the server: %s of %s are there, or a guid "
+        f'differs.\\n\' "{count}" {len(pairs)} >&2; exit 1; }}',
+    )

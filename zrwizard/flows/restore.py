@@ -1,0 +1,183 @@
+"""The flow `restore`: from a blank disk to a machine that starts, by way of a backup server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zrwizard.facts import Facts, TargetFacts
+from zrwizard.flows import ask_disk, ask_network, ask_source, shtext
+from zrwizard.flows.asking import Due, Talk
+from zrwizard.flows.base import Flow
+from zrwizard.flows.boot_steps import boot_steps, finish_steps, proof_steps
+from zrwizard.flows.choices import Choices
+from zrwizard.flows.disk_steps import disk_steps, medium_has_boot_code, medium_has_loader
+from zrwizard.flows.moves import Answers, Key, Look, Move, Prepare, Review, Stuck
+from zrwizard.flows.pool_steps import pool_steps, transfer_steps
+from zrwizard.flows.prepare_steps import login_steps, network_steps
+from zrwizard.freebsd import size
+from zrwizard.plan import Plan, Problem, Step
+
+NAME = "restore"
+TITLE = "Restore a host from a backup server onto a blank disk"
+
+KEYS = (
+    Key("network.nic", "The interface through which the server is reached.", "vtnet0"),
+    Key("network.mode", "keep (the address that it has), dhcp, or static.", "dhcp"),
+    Key(
+        "network.address",
+        "Only for static: IPv4 address and prefix length.",
+        "192.0.2.10/24",
+        "none",
+    ),
+    Key("network.gateway", "Only for static: the default gateway.", "192.0.2.1", "none"),
+    Key("network.nameserver", "Only for static: a name server.", "192.0.2.1", "none"),
+    Key("server.host", "The backup server's address or name.", "192.0.2.2"),
+    Key("server.port", "The port of its sshd.", "2222", "22"),
+    Key("server.user", "Who logs in there.", "root", "root"),
+    Key(
+        "server.host_key",
+        "The server's host key, as `ssh-keygen -lf` prints its fingerprint there.",
+        "SHA256:SGE1vl/TIi+4Za3S0Z69/nhVG1VjeqJNT1QwRlZgySc",
+    ),
+    Key(
+        "server.auth",
+        "password (secret `server`) or key (secret `key`, and `key-passphrase` if it has one).",
+        "key",
+        "password",
+    ),
+    Key("source.dataset", "The dataset that was the host's pool.", "hostA"),
+    Key(
+        "source.snapshot",
+        "Its snapshot; `newest` is the newest one that every dataset below has.",
+        "2025-08-08-deep",
+        "newest",
+    ),
+    Key("source.boot_environment", "The boot environment to start.", "ROOT/default"),
+    Key(
+        "source.release",
+        "The FreeBSD release that is restored: 13, 14, 15 or unknown.",
+        "14",
+        "unknown",
+    ),
+    Key("target.disk", "The disk to erase: its serial number, or its name.", "ZRDISK0001"),
+    Key("target.swap", "Size of the swap partition; 0 for none.", "2g", "2g"),
+    Key("target.pool", "Name of the new pool.", "zroot", "zroot"),
+    Key("finish.action", "At the end: reboot, poweroff or stay.", "poweroff", "reboot"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """The flow. `next_move` goes through every question again and stops at the first open one."""
+
+    name: str = NAME
+    title: str = TITLE
+    keys: tuple[Key, ...] = KEYS
+
+    def next_move(self, facts: Facts, answers: Answers) -> Move:
+        """Return the next question, look or preparation, or the plan to review."""
+        try:
+            return Review(_plan(Talk(facts, answers)))
+        except Due as due:
+            return due.move
+
+
+RESTORE: Flow = Restore()
+
+
+def _plan(talk: Talk) -> Plan:
+    facts = talk.facts
+    target = _target(facts)
+    network = ask_network.network(talk, target)
+    host, port = ask_network.endpoint(talk)
+    _prepared(facts, "network", repr((network, host, port)), network_steps(network, host, port))
+    login = ask_network.login(talk, host, port)
+    _prepared(facts, "login", repr(login), login_steps(login))
+    source = ask_source.source(talk, login)
+    fitted = ask_source.release(talk, target)
+    place = ask_disk.place(talk, target, source)
+    pool = ask_disk.pool(talk, target)
+    choices = Choices(
+        token=facts.token,
+        home=facts.home,
+        network=network,
+        login=login,
+        source=source,
+        place=place,
+        pool=pool,
+        compatibility=fitted.name,
+        compatibility_reason=fitted.reason,
+        boot_files=target.boot_files,
+        boot_method=target.boot_method,
+        finish=ask_disk.finish(talk),
+    )
+    return build(choices, target)
+
+
+def _target(facts: Facts) -> TargetFacts:
+    target = facts.target
+    if target is None:
+        raise Due(Look("target", (), "Looking at the target: disks, network, pools"))
+    if target.uid != 0:
+        problem = Problem("console", "The console's shell is not root's.", "Log in as root.")
+        raise Due(Stuck((problem,), 4))
+    return target
+
+
+def _prepared(facts: Facts, what: str, for_whom: str, steps: tuple[Step, ...]) -> None:
+    """Have harmless steps done before the plan; a changed answer has them done again."""
+    marked = f"{what} {for_whom}"
+    if marked not in facts.prepared:
+        titles = {"network": "Reach the backup server", "login": "Log in to the backup server"}
+        raise Due(Prepare(Plan(NAME, facts.token, titles[what], steps), marked))
+
+
+def build(choices: Choices, target: TargetFacts) -> Plan:
+    """Return the plan, from the network (looked at first, and skipped) to the restart."""
+    login, place = choices.login, choices.place
+    done = shtext.finished(choices.home)
+    steps = (
+        *network_steps(choices.network, login.session.host, login.session.port),
+        *login_steps(login, finished=done),
+        *disk_steps(choices),
+        *pool_steps(choices),
+        *transfer_steps(choices),
+        *boot_steps(choices),
+        *proof_steps(choices),
+        *finish_steps(choices),
+    )
+    return Plan(
+        flow=NAME,
+        token=choices.token,
+        title=f"Restore {choices.source.snapshot} onto {place.disk.name}",
+        steps=steps,
+        disk=place.identity,
+        notes=_notes(choices, target),
+    )
+
+
+def _notes(choices: Choices, target: TargetFacts) -> tuple[str, ...]:
+    estimate = choices.source.estimate
+    found = [
+        f"The stream is estimated at {size.human(estimate.total)}; the pool has room for "
+        f"{size.human(ask_disk.room(choices.place.layout))}.",
+        choices.compatibility_reason,
+        "The restored system's own files are not changed: if the disk or the network card has "
+        "another name than before, look at /etc/fstab and /etc/rc.conf.",
+    ]
+    if not medium_has_boot_code(choices):
+        found.append(
+            "The install medium has no BIOS boot code for ZFS: the restored system's own is used."
+        )
+    if not medium_has_loader(choices):
+        found.append("The install medium has no EFI loader: the restored system's own is used.")
+    twins = [row.name for row in target.importable if row.name == choices.pool]
+    held = {hold.what for hold in choices.place.disk.holds}
+    if twins and choices.pool not in held:
+        found.append(
+            f"Another disk holds a pool that is called {choices.pool} too: remove that disk before "
+            "the restart, or the loader may pick the wrong one."
+        )
+    if not target.live:
+        found.append("The target does not run from an install medium.")
+    return tuple(found)
