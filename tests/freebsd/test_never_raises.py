@@ -92,8 +92,8 @@ SILENT: dict[str, Callable[[str], object]] = {
 }
 
 ENTRIES = json.loads((Path(__file__).parent / "recorded.json").read_text("utf-8"))
-REAL = [
-    text for entry in ENTRIES for part in ("stdout", "stderr", "tty") if (text := entry.get(part))
+REAL: list[str] = [
+    entry[part] for entry in ENTRIES for part in ("stdout", "stderr", "tty") if entry.get(part)
 ]
 
 

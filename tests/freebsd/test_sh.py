@@ -149,6 +149,8 @@ BUILDERS = [
     gpart.add("vtbd0", index=1, label="it's", type="freebsd-boot", align=4096, bytes=524288),
     gpart.add("vtbd0", index=4, label="zfs0", type="freebsd-zfs", align=1 << 20, bytes=None),
     gpart.bootcode("vtbd0", 1, pmbr="/boot/pmbr", partcode="/boot/gptzfsboot"),
+    gpart.partcode_written("/dev/vtbd0p1", "/boot/it's"),
+    gpart.pmbr_written("/dev/vtbd0", "/boot/pmbr"),
     zpool.list_pools(),
     zpool.status(),
     zpool.status("zroot"),
@@ -260,6 +262,28 @@ def test_commands_read_as_the_flow_types_them() -> None:
     assert zfs.guid_checksum("zroot") == (
         "zfs list -Hp -t snapshot -o name,guid -r zroot | LC_ALL=C sort | cksum"
     )
+
+
+def test_boot_code_is_compared_as_far_as_it_reaches(tmp_path: object) -> None:
+    device, code = f"{tmp_path}/a disk", f"{tmp_path}/boot code"
+    with open(code, "wb") as file:
+        file.write(b"boot" * 300)
+    for tail in (b"\0" * 700, b""):
+        with open(device, "wb") as file:
+            file.write(b"boot" * 300 + tail)
+        for check in (gpart.partcode_written(device, code), gpart.pmbr_written(device, code)):
+            assert shell(sh.any_of(sh.all_of(check, "echo yes"), "echo no")) == b"yes\n"
+    with open(device, "wb") as file:
+        file.write(b"boot" * 120 + b"else" * 300)
+    # Beyond byte 440 the disk is its own.
+    assert shell(sh.all_of(gpart.pmbr_written(device, code), "echo yes")) == b"yes\n"
+    assert shell(sh.any_of(gpart.partcode_written(device, code), "echo no")) == b"no\n"
+    missing = subprocess.run(
+        ["sh", "-c", gpart.partcode_written(device, f"{tmp_path}/none")],
+        capture_output=True,
+        check=False,
+    )
+    assert missing.returncode != 0
 
 
 def test_the_meter_adds_up(tmp_path: object) -> None:

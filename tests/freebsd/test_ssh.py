@@ -137,7 +137,7 @@ def test_nobody_answered_the_scan() -> None:
 
 def test_prompts_as_recorded(recorded: Recorded) -> None:
     seen = recorded("ssh root@10.99.0.2 uname -n", 1, "tty")
-    kinds = []
+    kinds: list[tuple[Prompt, int]] = []
     for end in range(1, len(seen) + 1):
         kind = ssh_dialogue.prompt_at_end(seen[:end])
         if kind and (not kinds or kinds[-1][0] is not kind or end - kinds[-1][1] > 20):

@@ -113,6 +113,28 @@ def bootcode(disk: str, index: int, *, pmbr: str, partcode: str) -> str:
     return sh.command("gpart", "bootcode", "-b", pmbr, "-p", partcode, "-i", str(index), disk)
 
 
+def partcode_written(device: str, partcode: str) -> str:
+    """Command: succeeds if `device` (`/dev/vtbd0p1`) begins with the file `partcode`."""
+    length = f"$(($(wc -c < {sh.quote(partcode)})))"
+    return _same_start(device, length, sh.input_from("cksum", partcode))
+
+
+def pmbr_written(device: str, pmbr: str) -> str:
+    """Command: succeeds if the disk `device` begins with the code of the file `pmbr`.
+
+    Its first 440 bytes: behind them stand the disk's signature and the partitions.
+    """
+    code = sh.pipeline(sh.command("head", "-c", "440", pmbr), "cksum")
+    return _same_start(device, "440", code)
+
+
+def _same_start(device: str, length: str, expected: str) -> str:
+    # A raw device is read in whole sectors only, hence dd in front of head.
+    read = sh.command("dd", f"if={device}", "bs=64k") + " 2>/dev/null"
+    start = sh.pipeline(read, f"head -c {length}", "cksum")
+    return f"[ {sh.capture(start)} = {sh.capture(expected)} ]"
+
+
 def partition(disk: str, index: int) -> str:
     """The provider name of a GPT partition: vtbd0 and 3 give vtbd0p3."""
     return f"{disk}p{index}"

@@ -155,9 +155,10 @@ def logout(session: Session) -> str:
 
 
 def run(session: Session, command_text: str) -> str:
-    """Command: run sh text on the server over the master connection, never asking anything.
+    """Command: run a command on the server over the master connection, never asking anything.
 
-    Its status is the remote one, 255 where ssh itself failed.
+    Its status is the remote one, 255 where ssh itself failed. Keep to one simple command: root's
+    login shell on 13 is csh, which reads quoted words alike but no redirection of errors.
     """
     return sh.on_host(_ssh(session, "-o", "BatchMode=yes", ALIAS), command_text)
 
