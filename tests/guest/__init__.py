@@ -1,0 +1,1 @@
+"""The real OpenZFS guests: how they are built, started, filled and looked at."""

@@ -1,0 +1,103 @@
+"""Fixtures: the image, the two guests of a session, and a fresh target.
+
+Where the guests cannot be built or run the tests skip, with the reason; with
+ZRWIZARD_REQUIRE_GUEST=1 they fail instead.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from . import tree
+from .machines import Guest, Image, Machine, Unavailable, Wire, build_image
+
+GIB = 1 << 30
+SERVER_ADDRESS = "10.99.0.2"
+TARGET_DISK_SERIAL = "ZRDISK0001"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "guest: needs the OpenZFS guests in QEMU")
+
+
+@dataclass
+class Pair:
+    """hostB, which serves the backup, and hostC, a blank machine on live media."""
+
+    image: Image
+    directory: Path
+    wire: Wire
+    server: Guest
+    target: Guest
+    resets: int = 0
+
+    def target_machine(
+        self, options: dict[str, str] | None = None, *, reboots: bool = False
+    ) -> Machine:
+        """hostC with the current disk."""
+        disk = self.directory / f"target{self.resets}.img"
+        return Machine(
+            "hostC",
+            wire_end=1,
+            options={"live": "1"} | (options or {}),
+            disks=((disk, 4 * GIB, TARGET_DISK_SERIAL),),
+            reboots=reboots,
+        )
+
+    def reset_target(
+        self, *, blank: bool = True, options: dict[str, str] | None = None, reboots: bool = False
+    ) -> Guest:
+        """Power hostC off and on, by default with a new blank disk; `reboots` lets it reboot
+        (otherwise a reboot ends QEMU), `options` are zg.* settings. About 10 s."""
+        self.target.stop()
+        if blank:
+            old = self.directory / f"target{self.resets}.img"
+            old.unlink(missing_ok=True)
+            self.resets += 1
+        machine = self.target_machine(options, reboots=reboots)
+        self.target = Guest(self.image, machine, self.wire, self.directory)
+        self.target.wait_ready()
+        return self.target
+
+
+@pytest.fixture(scope="session")
+def guest_image() -> Image:
+    """The built image; skips, or fails if guests are required."""
+    try:
+        return build_image()
+    except Unavailable as error:
+        if os.environ.get("ZRWIZARD_REQUIRE_GUEST") == "1":
+            pytest.fail(f"the guests are required here: {error}", pytrace=False)
+        pytest.skip(f"no guests: {error}")
+
+
+@pytest.fixture(scope="session")
+def guests(guest_image: Image) -> Iterator[Pair]:
+    """Both guests, up: hostB with the tree of tests/guest/tree.py, hostC blank."""
+    with tempfile.TemporaryDirectory(prefix="zrwizard-guests-") as name:
+        directory = Path(name)
+        wire = Wire()
+        server = Machine(
+            "hostB",
+            wire_end=0,
+            options={"host": "hostB", "ip": f"{SERVER_ADDRESS}/24", "sshd": "1"},
+            disks=((directory / "server.img", 2 * GIB, "ZRBACKUP01"),),
+        )
+        host_b = Guest(guest_image, server, wire, directory)
+        pair = Pair(guest_image, directory, wire, host_b, host_b)
+        try:
+            pair.target = Guest(guest_image, pair.target_machine({"kmsg": "7"}), wire, directory)
+            host_b.wait_ready()
+            tree.build(host_b)
+            pair.target.wait_ready()
+            yield pair
+        finally:
+            pair.target.stop()
+            host_b.stop()
+            wire.close()
