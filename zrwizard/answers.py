@@ -14,6 +14,16 @@ from zrwizard.flows.base import Flow
 from zrwizard.flows.moves import Answers, Key
 
 MAX_BYTES = 1 << 20
+PROPOSED = frozenset(
+    {
+        "network.nic",
+        "network.mode",
+        "source.dataset",
+        "source.snapshot",
+        "source.boot_environment",
+    }
+)
+"""Keys without a fixed default whose question proposes what the survey found, where it can."""
 _SECRET = re.compile(
     r"pass(?:word|phrase|wd)?s?\b|(?:^|[._-])(?:secret|private[._-]?key|pin)\b", re.IGNORECASE
 )
@@ -63,8 +73,12 @@ def check(given: dict[str, Any], flow: Flow, where: str) -> Answers:
 
 
 def missing(flow: Flow, answers: Answers) -> tuple[Key, ...]:
-    """Return the keys that have no default and no answer; not every way through asks for them."""
-    return tuple(key for key in flow.keys if key.default is None and key.name not in answers)
+    """Return the keys that have no answer, and for which nothing can be proposed."""
+    return tuple(
+        key
+        for key in flow.keys
+        if key.default is None and key.name not in answers and key.name not in PROPOSED
+    )
 
 
 def template(flow: Flow) -> str:

@@ -159,6 +159,7 @@ def _restore(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int
             "--console is missing: where is the target?",
             "Say, --console telnet://HOST:PORT, or serial:///dev/ttyU0?speed=115200.",
         )
+    _check_complete(flow, request.answers, args.answers)
     show_plan = _plan_printer(args.plan) if args.plan else None
     # A plan on stdout stands alone there; everything else is said on stderr.
     front = Headless(
@@ -184,6 +185,17 @@ def _request(
     if args.console:
         _check_console(args.console)
     return Request(flow, args.console, given, secrets, state_dir, args.fresh, args.style)
+
+
+def _check_complete(flow: Flow, given: Answers, path: Path | None) -> None:
+    """Raise `UsageError` that names every answer which nothing can stand in for."""
+    lacking = answers.missing(flow, given)
+    if lacking:
+        names = "; ".join(f"{key.name} ({key.help.rstrip('.')})" for key in lacking)
+        where = f"Put them into {path}" if path else "Give an answers file: --answers FILE"
+        raise UsageError(
+            f"Answers are missing: {names}.", f"{where}. Template: zrwizard answers {flow.name}"
+        )
 
 
 def _check_console(url: str) -> None:

@@ -134,6 +134,7 @@ class Wizard:
         self._shell: Shell | None = None
         self._asked: list[str] = []
         self._began_main = False
+        self._last: tuple[Move, Facts] | None = None
 
     def run(self) -> RunFinished:
         """Go from the first question to the end; return and emit how it ended. Never raises."""
@@ -214,17 +215,16 @@ class Wizard:
     # -- the conversation ---------------------------------------------------------------------
 
     def _converse(self, facts: Facts) -> Outcome:
-        last: tuple[Move, Facts] | None = None
         while True:
             self._check_cancel()
             move = self._flow.next_move(facts, self._answers)
-            if isinstance(move, Look | Prepare) and (move, facts) == last:
+            if isinstance(move, Look | Prepare) and (move, facts) == self._last:
                 raise Stop(
                     f"The flow wants the same again and again: {move}.",
                     "This is a fault of the wizard; please report it with the run's journal.",
                     Exit.FAILED,
                 )
-            last = (move, facts)
+            self._last = (move, facts)
             try:
                 step = self._make(move, facts)
             except survey.SurveyError as error:
@@ -233,10 +233,7 @@ class Wizard:
                 step = self._mend(Outcome(Exit(error.exit), error.what, error.now), facts)
             if isinstance(step, Outcome):
                 return step
-            if step is not facts:
-                facts = step
-            else:
-                last = None
+            facts = step
 
     def _make(self, move: Move, facts: Facts) -> Facts | Outcome:
         """Do one move; return the facts after it, or how everything ends."""
@@ -264,7 +261,8 @@ class Wizard:
     def _ask(self, question: Question, problem: Problem | None) -> None:
         reply = self._front.ask(question, problem)
         if isinstance(reply, Back):
-            self._go_back(question.key)
+            follow_up = problem is None and question.key in self._answers
+            self._go_back(question.key, only=follow_up)
             return
         if isinstance(reply, Secret):
             self._secrets.add(reply)
@@ -274,12 +272,12 @@ class Wizard:
             self._asked.remove(question.key)
         self._asked.append(question.key)
 
-    def _go_back(self, key: str = "") -> None:
-        """Forget the answer to `key` and to the question asked before it."""
+    def _go_back(self, key: str = "", *, only: bool = False) -> None:
+        """Forget the answer to `key`, and unless `only` to the question asked before it."""
         self._answers = self._answers.drop(key)
         while self._asked and self._asked[-1] == key:
             self._asked.pop()
-        if self._asked:
+        if self._asked and not only:
             self._answers = self._answers.drop(self._asked.pop())
 
     def _mend(self, outcome: Outcome, facts: Facts) -> Facts | Outcome:
@@ -292,7 +290,9 @@ class Wizard:
             return outcome
         if reply != "again":
             self._go_back()
-        return facts
+        self._last = None
+        # What was surveyed may be what has been mended since.
+        return replace(known.empty(facts.token), prepared=facts.prepared)
 
     def _review(self, plan: Plan) -> Outcome | None:
         if self._show_plan is not None:

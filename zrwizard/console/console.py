@@ -27,7 +27,8 @@ class _Inbox(SpawnBase):  # type: ignore[misc]
     """The bytes that the reader has put aside, as a pexpect spawn."""
 
     def __init__(self) -> None:
-        super().__init__(timeout=30, maxread=65536, searchwindowsize=4096)
+        # A match must lie within the window's end, so each piece is smaller than the window.
+        super().__init__(timeout=30, maxread=2048, searchwindowsize=4096)
         self.changed = threading.Condition()
         self.waiting = bytearray()
         self.ended: str | None = None

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pyte
 
+from zrwizard.console.states import State, classify
+
 COLUMNS, ROWS = 80, 24
+_BEFORE_ESCAPE = re.compile(rb"(?=\x1b)")
+_SEQUENCE = re.compile(rb"^\x1b(\[[0-9;?]*[@-~]|.)?", re.DOTALL)
 
 
 class Screen:
@@ -18,12 +23,14 @@ class Screen:
 
     def feed(self, data: bytes) -> None:
         """Draw `data`."""
-        try:
-            self._stream.feed(data)
-        except Exception:
-            # pyte 0.8.2 raises TypeError on private modes that the installer uses: its parser is
-            # then in the middle of a sequence, and a new one loses nothing but that sequence.
-            self._stream = pyte.ByteStream(self._screen)
+        for piece in _BEFORE_ESCAPE.split(data):
+            try:
+                self._stream.feed(piece)
+            except Exception:
+                # pyte 0.8.2 raises TypeError on private modes that the installer uses: a new
+                # parser goes on behind the sequence that it could not take.
+                self._stream = pyte.ByteStream(self._screen)
+                self._stream.feed(_SEQUENCE.sub(b"", piece, count=1))
 
     def reset(self) -> None:
         """Forget all that was drawn."""
@@ -46,3 +53,7 @@ class Screen:
         """Return the cursor's row up to the cursor: the unterminated line, blanks included."""
         x, y = self.cursor
         return str(self._screen.display[y])[:x]
+
+    def state(self, *, heard: bool = True) -> State:
+        """Return what the screen shows; ask after some quiet only."""
+        return classify(self.lines(), self.last_line(), self.cursor[1], heard=heard)

@@ -48,29 +48,30 @@ SIZE_QUERY = b"\x1b[6n"
 SIZE_REPLY = b"\x1b[24;80R"
 
 
-def classify(lines: list[str], at_cursor: str, *, heard: bool) -> State:
-    """Return what the screen of `lines`, with `at_cursor` up to the cursor, shows.
+def classify(lines: list[str], at_cursor: str, row: int, *, heard: bool) -> State:
+    """Return what the screen of `lines`, with `at_cursor` up to the cursor in `row`, shows.
 
     `heard` says whether anything was received at all; call it after some quiet only.
     """
     if not heard:
         return State.SILENT
-    text = "\n".join(lines)
-    if "begin an installation" in text.replace("\n", " ") or _spread(lines):
-        return State.DIALOG
     for state, pattern in _RULES:
         if pattern.search(at_cursor):
             return state
     if _ROOT_ELSEWHERE.search(at_cursor):
         return State.ROOT_SHELL
+    if _in_dialog(lines, at_cursor, row):
+        return State.DIALOG
+    text = "\n".join(lines)
     if _LOADER_MENU.search(text):
         return State.LOADER
-    if not text.strip():
-        return State.SILENT
-    return State.UNKNOWN
+    return State.UNKNOWN if text.strip() else State.SILENT
 
 
-def _spread(lines: list[str]) -> bool:
-    """Whether a dialog's words stand on the screen, its box drawn between them."""
-    words = re.sub(r"[^A-Za-z]+", " ", " ".join(lines))
+def _in_dialog(lines: list[str], at_cursor: str, row: int) -> bool:
+    """Whether the cursor stands inside the installer's box: an old one may linger above it."""
+    if len(at_cursor) < 8:
+        return False
+    near = lines[max(0, row - 6) : row + 7]
+    words = re.sub(r"[^A-Za-z]+", " ", " ".join(near))
     return "begin an installation or use the live" in words

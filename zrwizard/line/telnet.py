@@ -34,6 +34,7 @@ class Telnet:
                 if self._first == QEMU_GREETING:
                     self._qemu = self.binary_out = True
                     plain += data[index + 1 :]
+                    reply.clear()
                     break
         return bytes(plain), bytes(reply)
 

@@ -10,20 +10,26 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from zrwizard.console.console import Console
 from zrwizard.console.errors import LoginRefused, NoAnswer, NotRoot, Refused, Unidentified
 from zrwizard.console.screen import Screen
-from zrwizard.console.states import SIZE_QUERY, SIZE_REPLY, State, classify
+from zrwizard.console.states import SIZE_QUERY, SIZE_REPLY, State
 from zrwizard.secrets import Secret
 from zrwizard.shell import helpers
 from zrwizard.shell.protocol import Frames, exactly
 
 _QUIET = 0.35
 _TAKE_OVER = "Take the console over by hand, bring it to a root prompt, and give it back."
-_Ack = re.compile(rb"\x1eK(\d+):(\d+)\x1f")
-_Decoder = re.compile(rb"\x1eB([a-z0-9 -]+)\x1f")
-_Ours = re.compile(rb"\x1eI([^\x1e\x1f]+)\x1f")
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A quiet shell that an earlier process left: its token, and whether ^T was answered there."""
+
+    token: str
+    answers_status: bool
 
 
 class BringUp:
@@ -40,7 +46,7 @@ class BringUp:
         self.screen = screen
         self._password = password
         self._on_state = on_state
-        self._heard = False
+        self._heard = bool(screen.text().strip())
         self._seen = b""
         self._answered: dict[State, int] = {}
 
@@ -69,12 +75,12 @@ class BringUp:
             self.console.write(SIZE_REPLY)
 
     def _state(self) -> State:
-        return classify(self.screen.lines(), self.screen.last_line(), heard=self._heard)
+        return self.screen.state(heard=self._heard)
 
     # -- going up ---------------------------------------------------------------------------------
 
-    def to_root_prompt(self, patience: float = 240.0, *, ours: str | None = None) -> bool:
-        """Lead the console to a root prompt; True when a quiet shell of session `ours` is there.
+    def to_root_prompt(self, patience: float = 240.0, *, left: Left | None = None) -> bool:
+        """Lead the console to a root prompt; True when a quiet shell of session `left` is there.
 
         Waits up to `patience` seconds for a machine that is still booting.
         """
@@ -87,7 +93,7 @@ class BringUp:
                     return False
                 case State.SILENT if not probed:
                     probed = True
-                    if self._probe(ours):
+                    if self._probe(left):
                         return True
                 case State.SILENT:
                     raise Unidentified(
@@ -197,39 +203,30 @@ class BringUp:
             self.screen.text(),
         )
 
-    def _probe(self, ours: str | None) -> bool:
+    def _probe(self, left: Left | None) -> bool:
         """Find out what a silent console is, with keys that start nothing.
 
         ^L redraws a prompt that has line editing; where it is echoed, a line is being read, and
-        no dialog that Enter could confirm. ^T makes FreeBSD's kernel name what waits. ^C is sent
-        only where a quiet shell of our own is known to be: it answers with its token.
+        no dialog that Enter could confirm. ^T makes FreeBSD's kernel name what waits. Enter comes
+        last, and only where a quiet shell of ours was left that is known to be deaf to ^T.
         """
         self._on_state("a silent console, being probed")
         self.console.write(b"\x11\x0c")
         data = self.console.read_until_quiet(0.7, 3.0)
         if data:
             self._feed(data)
-        if b"^L" in data or (data and self._state() is State.SILENT):
-            self.console.write(b"\x15\r")
-            return False
-        if data:
+            if b"^L" in data or self._state() is State.SILENT:
+                self.console.write(b"\x15\r")
             return False
         self.console.write(b"\x15\x14")
         status = self.console.read_until_quiet(0.7, 3.0)
-        if re.search(rb"cmd: sh \d+", status):
-            return self._answers_to_query(ours)
-        if ours is None:
+        waits = re.search(rb"cmd: sh \d+", status) is not None
+        if not waits and (left is None or left.answers_status):
             return False
-        self.console.write(b"\x03")
-        reply = self.console.read_until_quiet(0.7, 4.0)
-        match = _Ours.search(reply)
-        return bool(match and match[1] == ours.encode())
-
-    def _answers_to_query(self, ours: str | None) -> bool:
-        """A silent sh waits in canonical mode: ours, or one whose prompt was turned off."""
-        if ours is not None and Frames(self.console).alive(ours):
+        if left is not None and Frames(self.console).alive(left.token):
             return True
-        self.console.write(b"PS1='# '; stty echo\r")
+        # A sh waits in silence, so its prompt and its echo were turned off: turn them on again.
+        self.console.write(b"\x15PS1='# '; stty echo\r")
         return False
 
     # -- the plain shell ----------------------------------------------------------------------
@@ -256,6 +253,11 @@ class BringUp:
         for _ in range(10):
             if self.look(limit=3.0) is State.ROOT_SHELL:
                 return
+
+    def answers_status(self) -> bool:
+        """Whether ^T is answered here, as FreeBSD's terminal driver does (tty_info)."""
+        self.console.write(b"\x14")
+        return bool(self.console.read_until_quiet(0.25, 1.0))
 
     def install(self, frames: Frames, token: str, home: str) -> None:
         """Put the helpers into the shell, piece by piece, each checked; then try them."""

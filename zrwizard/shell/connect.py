@@ -7,7 +7,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from zrwizard.console.console import Console
@@ -15,6 +15,7 @@ from zrwizard.console.errors import Taken, Unreachable
 from zrwizard.console.transcript import Transcript
 from zrwizard.line import LineError, open_line, parse
 from zrwizard.secrets import Secrets
+from zrwizard.shell.bringup import Left
 from zrwizard.shell.session import ShellSession
 
 
@@ -61,12 +62,12 @@ def open_shell(
             token,
             password=lambda: secrets.get("console"),
             on_state=watch.on_state,
-            ours=memo.read(),
+            left=memo.read(),
         )
     except BaseException:
         console.close()
         raise
-    memo.write(token)
+    memo.write(Left(token, session.answers_status))
     session.on_close = memo.forget
     return session
 
@@ -78,19 +79,19 @@ class _Memo:
         self._path = path
         self._address = address
 
-    def read(self) -> str | None:
-        """Return the token that was left on this console, or None."""
+    def read(self) -> Left | None:
+        """Return what was left on this console, or None."""
         if self._path is None:
             return None
         try:
-            data = json.loads(self._path.read_text())
-            token = data.get(self._address)
-        except (OSError, ValueError, AttributeError):
+            row = json.loads(self._path.read_text())[self._address]
+            left = Left(str(row["token"]), bool(row["answers_status"]))
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        return token if isinstance(token, str) and re.fullmatch(r"[0-9a-f]+", token) else None
+        return left if re.fullmatch(r"[0-9a-f]+", left.token) else None
 
-    def write(self, token: str | None) -> None:
-        """Remember `token` for this console, or forget it."""
+    def write(self, left: Left | None) -> None:
+        """Remember what is left on this console, or forget it."""
         if self._path is None:
             return
         try:
@@ -98,8 +99,8 @@ class _Memo:
         except (OSError, ValueError):
             data = {}
         data.pop(self._address, None)
-        if token:
-            data[self._address] = token
+        if left:
+            data[self._address] = asdict(left)
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fresh = self._path.with_suffix(f".{os.getpid()}")
         fresh.write_text(json.dumps(data))

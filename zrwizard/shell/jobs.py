@@ -25,7 +25,7 @@ def start(where: str) -> str:
         "elif command -v setsid >/dev/null 2>&1; then setsid sh run </dev/null >/dev/null 2>&1 &\n"
         "else nohup sh run </dev/null >/dev/null 2>&1 &\n"
         "fi\n"
-        "for i in 1 2 3 4 5 6 7 8 9 10; do [ -s pid ] && exit 0; sleep 1; done; exit 1"
+        "for i in 1 2 3 4 5 6 7 8 9 10; do [ -s pid ] && exit 0; sleep 0.2 2>/dev/null || sleep 1; done; exit 1"
     )
 
 
@@ -33,8 +33,9 @@ def look(where: str) -> str:
     """Return the command whose output `parse` reads."""
     return (
         f"cd {where} 2>/dev/null && [ -e run ] || {{ echo none; exit 0; }}\n"
+        "p=$(cat pid 2>/dev/null); z=$(ps -o stat= -p \"$p\" 2>/dev/null)\n"
         "if [ -s rc ]; then echo ended $(cat rc)\n"
-        "elif [ -s pid ] && kill -0 $(cat pid) 2>/dev/null; then echo runs\n"
+        "elif [ \"${z#Z}\" = \"$z\" ] && kill -0 \"$p\" 2>/dev/null; then echo runs\n"
         "elif [ -s rc ]; then echo ended $(cat rc)\n"
         "else echo lost; fi"
     )

@@ -19,11 +19,11 @@ from zrwizard.console.errors import (
     Refused,
 )
 from zrwizard.console.screen import Screen
-from zrwizard.console.states import SIZE_QUERY, SIZE_REPLY, State, classify
+from zrwizard.console.states import SIZE_QUERY, SIZE_REPLY, State
 from zrwizard.secrets import Secret
 from zrwizard.shell import jobs
 from zrwizard.shell.api import Job, Result, Rule
-from zrwizard.shell.bringup import BringUp
+from zrwizard.shell.bringup import BringUp, Left
 from zrwizard.shell.protocol import Frames
 
 _DOWN = re.compile(
@@ -42,7 +42,7 @@ class ShellSession:
         *,
         password: Callable[[], Secret | None],
         on_state: Callable[[str], None],
-        ours: str | None = None,
+        left: Left | None = None,
     ) -> None:
         self.console = console
         self.token = token
@@ -53,16 +53,18 @@ class ShellSession:
         self._on_state = on_state
         self._lock = threading.RLock()
         self._away = False
+        self.answers_status = left.answers_status if left else True
         self.on_close: Callable[[], None] = lambda: None
-        self._establish(ours)
+        self._establish(left)
 
-    def _establish(self, ours: str | None = None) -> None:
+    def _establish(self, left: Left | None = None) -> None:
         """Bring the console to our quiet shell, whatever it shows now."""
         way = BringUp(self.console, self.screen, self._password, self._on_state)
-        there = way.to_root_prompt(ours=ours)
-        if not (there and ours == self.token):
-            if not there:
-                way.plain_shell()
+        there = way.to_root_prompt(left=left)
+        if not there:
+            way.plain_shell()
+            self.answers_status = way.answers_status()
+        if left is None or not there or left.token != self.token:
             way.install(self._frames, self.token, self.home)
         self._on_state("shell ready")
         identity = self.run('id -u; printf %s "$_h"')
@@ -162,7 +164,7 @@ class ShellSession:
                 if until == "down" and _DOWN.search(seen):
                     return self.screen.text()
                 continue
-            state = classify(self.screen.lines(), self.screen.last_line(), heard=True)
+            state = self.screen.state()
             if until == "down" and down:
                 return self.screen.text()
             if until == "login" and down and state is State.LOGIN:

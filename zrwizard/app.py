@@ -1,0 +1,203 @@
+"""Starts the screens: the only module here that knows Textual and `screens`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zrwizard.flows.moves import Answers
+from zrwizard.run import journal, state
+from zrwizard.run.events import Exit, RunFinished
+from zrwizard.secrets import Secrets
+
+if TYPE_CHECKING:
+    from screens.app import Desk, Entry, Intent
+    from zrwizard.cli import Request
+    from zrwizard.shell.api import Shell
+
+FULL, CONSOLE = "full", "console"
+_CONSOLE_TERMS = ("vt1", "vt2", "vt3", "cons", "linux", "ansi", "pcvt", "wsvt", "syscons")
+_CONSOLE_TTYS = ("/dev/ttyv", "/dev/ttyu", "/dev/ttyS", "/dev/ttyd", "/dev/cua", "/dev/console")
+_NEWEST = 3
+
+
+def run(
+    request: Request | None, *, secrets: Secrets, state_dir: Path, style: str = "auto"
+) -> int:
+    """Run the screens until they are left; return the exit code of the last run.
+
+    Without a `request` they begin with the question what to do; with one that has no console,
+    with the question where the console is. `style` is auto, full or console.
+    """
+    problem = terminal_problem(os.environ.get("TERM", ""), _tty_name())
+    if problem:
+        print(f"zrwizard: {problem}", file=sys.stderr)
+        return Exit.USAGE
+    look = pick(style, os.environ.get("TERM", ""), _tty_name())
+    if look == CONSOLE:
+        # Read when Textual is imported; a plain terminal may print the question it stands for.
+        os.environ.setdefault("TEXTUAL_DISABLE_KITTY_KEY", "1")
+    from screens.app import Style, ZrApp  # noqa: PLC0415 - slow, and after the line above
+
+    app = ZrApp(
+        entries(state_dir),
+        Worker(secrets, state_dir),
+        secrets=secrets,
+        state_dir=state_dir,
+        style=Style(look),
+        start=None if request is None else _intent(request),
+    )
+    code = app.run(mouse=look == FULL)
+    if app.crash_text:
+        print(f"zrwizard: {app.crash_text}", file=sys.stderr)
+        return Exit.FAILED
+    return Exit.INTERRUPTED if code is None else code
+
+
+def pick(wanted: str, term: str, tty: str) -> str:
+    """Return full or console for `--style` `wanted` (auto, full, console) on terminal `term`.
+
+    `tty` is the terminal's device: xterm on /dev/ttyv0 is FreeBSD's vt(4), which calls itself
+    xterm; ttyu, ttyS and cuau are serial lines.
+    """
+    if wanted in {FULL, CONSOLE}:
+        return wanted
+    plain = term.startswith(_CONSOLE_TERMS) or tty.startswith(_CONSOLE_TTYS)
+    return CONSOLE if plain else FULL
+
+
+def terminal_problem(term: str, tty: str) -> str:
+    """Return why the screens cannot be drawn here and what to do instead; empty where they can."""
+    if not tty:
+        return "The screens need a terminal. Without one, say --headless."
+    if term in {"", "dumb", "unknown"}:
+        return (
+            f"The terminal calls itself {term or 'nothing'!r}, on which no screen can be drawn. "
+            "Set TERM (vt100 fits nearly all), or say --headless."
+        )
+    return ""
+
+
+def _tty_name() -> str:
+    try:
+        if not sys.stdin.isatty():
+            return ""
+        return os.ttyname(sys.stdout.fileno())
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
+def entries(state_dir: Path) -> tuple[Entry, ...]:
+    """Return what the first page offers; unfinished runs come first."""
+    from screens.app import Entry, Intent  # noqa: PLC0415
+    from zrwizard.cli import flow_named  # noqa: PLC0415
+
+    restore = flow_named("restore")
+    return (
+        *_unfinished(state_dir),
+        Entry(
+            "restore",
+            "Restore a machine",
+            "From a blank disk to a booted machine: the machine is reached through its console "
+            "(telnet, ssh, a serial cable), the data comes from your backup server. You see "
+            "every command, and confirm, before anything is erased.",
+            Intent(restore.name, restore.title),
+        ),
+        Entry(
+            "rehearse",
+            "Rehearse a restore (safe practice)",
+            "The same restore on simulated machines inside this program. Nothing of this "
+            "computer, and nothing of any other, is touched.",
+            Intent(restore.name, "Rehearsal", console="rehearsal://restore"),
+        ),
+    )
+
+
+def _unfinished(state_dir: Path) -> list[Entry]:
+    """Return an entry for each of the newest runs that were begun and have not ended well."""
+    from screens.app import Entry, Intent  # noqa: PLC0415
+
+    paths = sorted(
+        state.runs_dir(state_dir).glob(f"*/{journal.NAME}"), key=_when_changed, reverse=True
+    )
+    found: dict[tuple[str, str], Entry] = {}
+    for path in paths[:50]:
+        told = journal.load(path)
+        if told is None or not told.console or (told.console, told.flow) in found:
+            continue
+        run = journal.find_unfinished(state_dir, told.console, told.flow)
+        if run is None or run.plan is None:
+            continue
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.when))
+        found[told.console, told.flow] = Entry(
+            f"continue-{run.token}",
+            f"Continue: {run.plan.title} ({when})",
+            f"This run on {run.console} was begun and has not ended well. Going on looks at the "
+            "machine first, skips what is proven, and does the rest.",
+            Intent(run.flow, run.plan.title, run.console, Answers(run.answers)),
+        )
+        if len(found) == _NEWEST:
+            break
+    return list(found.values())
+
+
+def _when_changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _intent(request: Request) -> Intent:
+    from screens.app import Intent  # noqa: PLC0415
+
+    return Intent(
+        request.flow.name, request.flow.title, request.console, request.answers, request.fresh
+    )
+
+
+class Worker:
+    """Does an intent from the console to the report, in the thread that calls it."""
+
+    def __init__(self, secrets: Secrets, state_dir: Path) -> None:
+        self._secrets = secrets
+        self._state_dir = state_dir
+
+    def __call__(self, desk: Desk) -> RunFinished:
+        """Run the wizard with `desk` as its front; return how it ended."""
+        from zrwizard.cli import flow_named  # noqa: PLC0415
+        from zrwizard.wizard import Wizard  # noqa: PLC0415
+
+        intent = desk.intent
+        return Wizard(
+            flow_named(intent.flow),
+            lambda token: self._open(desk, token),
+            intent.answers,
+            self._secrets,
+            desk,
+            self._state_dir,
+            desk.cancel,
+            console=intent.console,
+            fresh=intent.fresh,
+        ).run()
+
+    def _open(self, desk: Desk, token: str) -> Shell:
+        """Open the console; the screens may follow its transcript, and take it over later."""
+        from zrwizard.shell.connect import Watch, open_shell  # noqa: PLC0415 - pexpect is slow
+
+        log = state.make_private(state.run_dir(self._state_dir, token)) / "console.log"
+        desk.transcript = log
+        shell = open_shell(
+            desk.intent.console,
+            token=token,
+            secrets=self._secrets,
+            cancel=desk.cancel,
+            log=log,
+            memory=self._state_dir / "consoles.json",
+            watch=Watch(on_state=desk.on_state),
+        )
+        desk.take = shell.hands_on
+        return shell

@@ -1,0 +1,156 @@
+"""Would the first disk of a machine boot, and what comes up when it does?"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from zrwizard.rehearsal.hardware import Disk
+from zrwizard.rehearsal.machine import Machine, Mount, Where
+from zrwizard.rehearsal.medium import HOST_ID, KNOWN_CODE
+from zrwizard.rehearsal.zfsstate import Dataset, Pool, canmount, lookup
+
+BIOS, UEFI = "BIOS", "UEFI"
+
+
+@dataclass(frozen=True, slots=True)
+class BootPlan:
+    """How far a boot from disk gets: `no code`, `no loader`, `no system` or `boots`."""
+
+    stage: str
+    pool: Pool | None = None
+    bootfs: str = ""
+    hostname: str = ""
+    version: str = ""
+
+    def take_over(self, machine: Machine) -> None:
+        """The machine now runs the restored system instead of the live medium."""
+        if self.pool is None:
+            return
+        machine.hostname, machine.live, machine.home = self.hostname, False, "/root"
+        machine.kernel_id = self.version
+        pool = self.pool
+        pool.active_on, pool.exported, pool.altroot = machine.name, False, ""
+        machine.pools[pool.name] = pool
+        machine.load("zfs")
+        machine.sysctls["kern.hostid"] = "1234567"
+        machine.mounts = [Mount(self.bootfs, "/", "zfs", "rw,noatime,nfsv4acls"),
+                          Mount("devfs", "/dev", "devfs", "rw")]
+        for ds in pool.ordered():
+            where, _ = lookup(pool, ds, "mountpoint")
+            name = pool.full(ds)
+            if name == self.bootfs:
+                ds.mounted_at = "/"
+            elif where and where.startswith("/") and canmount(pool, ds) == "on":
+                ds.mounted_at = where
+                machine.mounts.append(Mount(name, where, "zfs", "rw,noatime,nfsv4acls"))
+
+
+def boot_disk(machine: Machine) -> Disk | None:
+    """The first hard disk, in the firmware's order."""
+    return next((d for d in machine.disks if not d.name.startswith("cd")), None)
+
+
+def _pool_on(machine: Machine, disk: Disk) -> Pool | None:
+    for where in machine.places():
+        if where.disk is disk and where.part is not None and where.part.kind == "freebsd-zfs":
+            pool = where.content.pool
+            if pool is not None and not pool.destroyed:
+                return pool
+    return None
+
+
+def firmware_reasons(machine: Machine, disk: Disk) -> tuple[list[str], list[str]]:
+    """What stops BIOS, and what stops UEFI, from finding FreeBSD's first code."""
+    if disk.table is None:
+        text = [f"{disk.name} has no GUID partition table"]
+        return text, text
+    bios, uefi = [], []
+    if disk.table.pmbr not in KNOWN_CODE["pmbr"]:
+        bios.append(f"{disk.name} has no known pmbr")
+    boot = [w for w in machine.places() if w.disk is disk and w.part is not None
+            and w.part.kind == "freebsd-boot"]
+    if not boot:
+        bios.append(f"{disk.name} has no freebsd-boot partition")
+    elif not any(_holds(w, KNOWN_CODE["gptzfsboot"]) for w in boot):
+        bios.append(f"{boot[0].name} does not hold a known gptzfsboot")
+    esps = [w for w in machine.places() if w.disk is disk and w.part is not None
+            and w.part.kind == "efi"]
+    if not esps:
+        uefi.append(f"{disk.name} has no EFI system partition")
+    elif not any(_efi_loader(w) in KNOWN_CODE["loader.efi"] for w in esps):
+        uefi.append(f"{esps[0].name} has no known EFI/BOOT/BOOTX64.EFI")
+    return bios, uefi
+
+
+def _holds(where: Where, known: set[bytes]) -> bool:
+    return any(where.content.head[: len(code)] == code for code in known)
+
+
+def _efi_loader(where: Where) -> bytes:
+    for name, data in (where.content.fat or {}).items():
+        if name.upper() == "EFI/BOOT/BOOTX64.EFI":
+            return data or b""
+    return b""
+
+
+def system_reasons(pool: Pool) -> list[str]:
+    """What stops the loader from starting the boot environment that the pool names."""
+    name = pool.props.get("bootfs", "-")
+    if name in ("-", ""):
+        return [f"pool {pool.name} has no bootfs"]
+    if not name.startswith(pool.name + "/"):
+        return [f"bootfs {name} is not in pool {pool.name}"]
+    ds = pool.datasets.get(name.partition("/")[2])
+    if ds is None:
+        return [f"bootfs {name} does not exist"]
+    reasons = [f"{name} has no /{path}" for path in ("boot/loader", "boot/kernel/kernel")
+               if not ds.files.get(path)]
+    mountpoint, _ = lookup(pool, ds, "mountpoint")
+    if mountpoint != "/":
+        reasons.append(f"{name} has mountpoint={mountpoint}, not /")
+    if ds.pending or ds.busy:
+        reasons.append(f"{name} was not received completely")
+    return reasons + _rivals(pool, ds)
+
+
+def _rivals(pool: Pool, chosen: Dataset) -> list[str]:
+    """Other file systems that would mount over the boot environment by themselves."""
+    return [f"{pool.full(ds)} would mount over / (canmount=on)" for ds in pool.ordered()
+            if ds is not chosen and lookup(pool, ds, "mountpoint")[0] == "/"
+            and canmount(pool, ds) == "on"]
+
+
+def would_boot(machine: Machine) -> list[str]:
+    """Reasons why the first disk would not boot, by BIOS or by UEFI; empty: it would."""
+    disk = boot_disk(machine)
+    if disk is None:
+        return ["there is no disk"]
+    bios, uefi = firmware_reasons(machine, disk)
+    reasons = bios + [r for r in uefi if r not in bios]
+    pool = _pool_on(machine, disk)
+    if pool is None:
+        return [*reasons, f"{disk.name} has no freebsd-zfs partition with a pool"]
+    return reasons + system_reasons(pool)
+
+
+def boot_plan(machine: Machine) -> BootPlan:
+    """What really happens when the firmware tries the first disk."""
+    disk = boot_disk(machine)
+    bios, uefi = firmware_reasons(machine, disk) if disk is not None else (["no disk"], ["no"])
+    stopped = uefi if machine.sysctls.get("machdep.bootmethod") == UEFI else bios
+    if disk is None or disk.table is None or (stopped and stopped is uefi):
+        return BootPlan("no code")
+    if stopped:
+        return BootPlan("no loader" if disk.table.pmbr else "no code")
+    pool = _pool_on(machine, disk)
+    bootfs = pool.props.get("bootfs", "") if pool else ""
+    fatal = system_reasons(pool) if pool else ["no pool"]
+    fatal = [r for r in fatal if "mount over" not in r]
+    if pool is None or fatal:
+        return BootPlan("no system", pool, bootfs)
+    ds = pool.datasets[bootfs.partition("/")[2]]
+    found = re.search(rb'^hostname="?([^"\n]+)"?', ds.files.get("etc/rc.conf") or b"",
+                      re.MULTILINE)
+    hostname = found[1].decode() if found else ""
+    return BootPlan("boots", pool, bootfs, hostname, HOST_ID)

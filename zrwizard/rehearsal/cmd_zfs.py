@@ -1,0 +1,455 @@
+"""zfs(8) (facts/freebsd.md B4, B6, C5, and the recorded session)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zrwizard.rehearsal.cmd_zpool import VERSION, options
+from zrwizard.rehearsal.commands import Call, program
+from zrwizard.rehearsal.errors import Fail
+from zrwizard.rehearsal.machine import Machine
+from zrwizard.rehearsal.zfsmount import mount_all, mount_dataset, refresh, unmount_dataset
+from zrwizard.rehearsal.zfsprops import ALIASES, DATASET_ORDER, DEFAULTS, READ_ONLY, SNAPSHOT_ORDER
+from zrwizard.rehearsal.zfsreport import dataset_value, mounts_by_itself, snapshot_value, table
+from zrwizard.rehearsal.zfsstate import Dataset, Pool, Snapshot, mountpoint, referenced
+from zrwizard.rehearsal.zfsstream import receive, send
+
+Thing = tuple[Pool, Dataset, Snapshot | None]
+
+
+@program("zfs", "/sbin")
+async def zfs(call: Call) -> int:
+    """zfs(8)."""
+    verb = call.args[0] if call.args else ""
+    verbs: dict[str, Callable[[Call, list[str]], str]] = {
+        "list": _list, "get": _get, "set": _set, "inherit": _inherit, "create": _create,
+        "destroy": _destroy, "snapshot": _snapshot, "snap": _snapshot, "mount": _mount,
+        "unmount": _unmount, "umount": _unmount, "rename": _rename, "rollback": _rollback,
+        "hold": _hold, "release": _hold, "holds": _holds, "bookmark": _bookmark,
+    }
+    if verb == "version" or verb in ("--version", "-V"):
+        call.machine.load("zfs")
+        await call.out(VERSION)
+        return 0
+    call.machine.load("zfs")
+    if verb == "send":
+        found, _, names = options(call.args[1:], "iItX")
+        if "t" in found:
+            raise Fail("cannot resume send: resume token is corrupt (invalid format)\n", 255)
+        return await send(call, names[0] if names else "", found)
+    if verb in ("receive", "recv"):
+        found, many, names = options(call.args[1:], "", "ox")
+        overrides = dict(i.partition("=")[::2] for i in many["o"])
+        return await receive(call, names[0] if names else "", found, overrides, set(many["x"]))
+    if verb not in verbs:
+        raise Fail(f"unrecognized command '{verb}'\nusage: zfs command args ...\n", 2)
+    await call.out(verbs[verb](call, call.args[1:]))
+    return 0
+
+
+def find(m: Machine, name: str) -> Thing:
+    """A dataset or snapshot by its full name."""
+    full, sign, snap = name.partition("@")
+    known = m.dataset(full)
+    found = known[1].snapshot(snap) if known and sign else None
+    if known is None or (sign and found is None):
+        raise Fail(f"cannot open '{name}': dataset does not exist\n")
+    return known[0], known[1], found
+
+
+def value_of(thing: Thing, prop: str, *, exact: bool) -> tuple[str, str]:
+    """Value and source of a property of a dataset or snapshot."""
+    pool, ds, snap = thing
+    if snap is not None:
+        return snapshot_value(pool, ds, snap, prop, exact=exact)
+    return dataset_value(pool, ds, prop, exact=exact)
+
+
+def full_name(thing: Thing) -> str:
+    """`pool/ds` or `pool/ds@snap`."""
+    pool, ds, snap = thing
+    return f"{pool.full(ds)}@{snap.name}" if snap else pool.full(ds)
+
+
+def _select(m: Machine, names: list[str], found: dict[str, str], kinds: set[str]) -> list[Thing]:
+    recurse = "r" in found or "d" in found or not names
+    depth = int(found["d"]) if found.get("d", "").isdigit() else 99
+    things: list[Thing] = []
+    for name in names or sorted(m.pools):
+        pool, top, snap = find(m, name)
+        if snap is not None:
+            things.append((pool, top, snap))
+            continue
+        level = len(top.rel.split("/")) if top.rel else 0
+        for ds in pool.ordered():
+            below = ds is top or (recurse and ds in pool.children(top))
+            far = (len(ds.rel.split("/")) if ds.rel else 0) - level
+            if not below or far > depth:
+                continue
+            if "filesystem" in kinds:
+                things.append((pool, ds, None))
+            if "snapshot" in kinds and (far < depth or depth == 99 or "d" not in found):
+                things += [(pool, ds, s) for s in ds.snapshots]
+    return things
+
+
+def _kinds(text: str, names: list[str]) -> set[str]:
+    words = text.split(",") if text else (
+        ["snapshot"] if names and all("@" in n for n in names) else ["filesystem", "volume"])
+    full = {"fs": "filesystem", "snap": "snapshot", "vol": "volume", "filesystem": "filesystem",
+            "snapshot": "snapshot", "volume": "volume", "bookmark": "bookmark", "all": "all"}
+    kinds = set()
+    for word in words:
+        if word not in full:
+            raise Fail(f"invalid type '{word}'\n", 2)
+        kinds.add(full[word])
+    return {"filesystem", "snapshot", "volume", "bookmark"} if "all" in kinds else kinds
+
+
+LIST_HEADS = {"available": "AVAIL", "referenced": "REFER", "compressratio": "RATIO"}
+
+
+def _list(call: Call, args: list[str]) -> str:
+    found, _, names = options(args, "otdsS")
+    kinds = _kinds(found.get("t", ""), names)
+    if kinds == {"bookmark"}:
+        return "".join(f"{p.full(d)}#{b}\t-\t-\t{size}\t-\n" for p in call.machine.pools.values()
+                       for d in p.ordered() for b, (_, size) in d.bookmarks.items())
+    for pool in call.machine.pools.values():
+        for ds in pool.datasets.values():
+            refresh(call.machine, ds)
+    things = _select(call.machine, names, found, kinds)
+    exact = "p" in found
+    props = [ALIASES.get(p, p) for p in
+             found.get("o", "name,used,available,referenced,mountpoint").split(",")]
+    rows = []
+    for thing in things:
+        row = [value_of(thing, p, exact=exact)[0] for p in props]
+        if "" in row:
+            bad = props[row.index("")]
+            if bad in DEFAULTS or bad in READ_ONLY or ":" in bad:
+                row = [c or "-" for c in row]
+            else:
+                raise Fail(f"bad property list: invalid property '{bad}'\n", 2)
+        rows.append(row)
+    if "s" in found or "S" in found:
+        prop = ALIASES.get(found.get("s", found.get("S", "")), found.get("s", found.get("S", "")))
+        keyed = sorted(zip(things, rows, strict=True), reverse="S" in found, key=lambda t: _sortable(
+            value_of(t[0], prop, exact=True)[0]))
+        rows = [r for _, r in keyed]
+    if "H" in found:
+        return "".join("\t".join(r) + "\n" for r in rows)
+    if not rows:
+        raise Fail("no datasets available\n", 0)
+    heads = [LIST_HEADS.get(p, p.upper()) for p in props]
+    right = {i for i, p in enumerate(props) if p in ("used", "available", "referenced", "guid",
+                                                    "createtxg", "compressratio")}
+    return table(rows, heads, right)
+
+
+def _sortable(text: str) -> tuple[int, str]:
+    return (int(text), "") if text.isdigit() else (0, text)
+
+
+def _get(call: Call, args: list[str]) -> str:
+    found, _, rest = options(args, "otds")
+    if not rest:
+        raise Fail("missing property argument\n", 2)
+    exact, names = "p" in found, rest[1:]
+    columns = found.get("o", "name,property,value,source").split(",")
+    if columns == ["all"]:
+        columns = ["name", "property", "value", "received", "source"]
+    sources = found.get("s", "").split(",") if "s" in found else []
+    for name in names:
+        refresh(call.machine, find(call.machine, name)[1])
+    rows = []
+    kinds = _kinds(found.get("t", "all" if "r" in found or not names else ""), names)
+    for thing in _select(call.machine, names, found, kinds):
+        for prop in _wanted(rest[0], thing):
+            value, source = value_of(thing, prop, exact=exact)
+            if not value and prop not in READ_ONLY and prop not in DEFAULTS and ":" not in prop:
+                raise Fail(f"bad property list: invalid property '{prop}'\n", 2)
+            if not value or (sources and source.split()[0] not in sources):
+                continue
+            got = thing[1].received.get(prop, "-") if thing[2] is None else "-"
+            cells = {"name": full_name(thing), "property": prop, "value": value,
+                     "source": source, "received": got}
+            rows.append([cells[c] for c in columns])
+    if "H" in found:
+        return "".join("\t".join(r) + "\n" for r in rows)
+    return table(rows, [c.upper() for c in columns], set())
+
+
+def _wanted(text: str, thing: Thing) -> list[str]:
+    if text != "all":
+        return [ALIASES.get(p, p) for p in text.split(",")]
+    pool, ds, snap = thing
+    if snap is not None:
+        return SNAPSHOT_ORDER
+    user = sorted({k for d in (ds, pool.datasets[""]) for k in (*d.local, *d.received)
+                   if ":" in k})
+    known = DATASET_ORDER if not ds.origin else [
+        *DATASET_ORDER[:6], "mounted", "origin", *DATASET_ORDER[7:]]
+    return [*known, *user]
+
+
+def _checked(ds_name: str, key: str) -> None:
+    head = f"cannot set property for '{ds_name}': "
+    if key in READ_ONLY:
+        raise Fail(f"{head}'{key}' is readonly\n")
+    if key not in DEFAULTS and ":" not in key:
+        raise Fail(f"{head}invalid property '{key}'\n")
+
+
+def _set(call: Call, args: list[str]) -> str:
+    found, _, words = options(args, "")
+    pairs = [w for w in words if "=" in w]
+    names = [w for w in words if "=" not in w]
+    if not pairs or not names:
+        raise Fail("missing property=value argument(s)\n" if not pairs else
+                   "missing dataset name(s)\n", 2)
+    m = call.machine
+    for name in names:
+        pool, ds, _ = find(m, name)
+        for pair in pairs:
+            key, _, value = pair.partition("=")
+            _checked(name, key)
+            _valid(name, key, value)
+            moving = key in ("mountpoint", "canmount") and "u" not in found
+            was = ds.mounted_at
+            if moving and was:
+                unmount_dataset(m, pool, ds)
+            ds.local[key] = value
+            ds.hidden.discard(key)
+            if moving and mounts_by_itself(pool, ds) and (was or key == "mountpoint"):
+                mount_dataset(m, pool, ds)
+    return ""
+
+
+def _valid(name: str, key: str, value: str) -> None:
+    allowed = {"canmount": ("on", "off", "noauto"), "atime": ("on", "off"),
+               "readonly": ("on", "off"), "exec": ("on", "off"), "setuid": ("on", "off")}
+    head = f"cannot set property for '{name}': "
+    if key in allowed and value not in allowed[key]:
+        words = "' | '".join(allowed[key])
+        raise Fail(f"{head}'{key}' must be one of '{words.replace(chr(39), '')}'\n".replace(
+            "' | '", " | "))
+    if key == "mountpoint" and value not in ("none", "legacy") and not value.startswith("/"):
+        raise Fail(f"{head}'mountpoint' must be an absolute path, 'none', or 'legacy'\n")
+
+
+def _inherit(call: Call, args: list[str]) -> str:
+    found, _, words = options(args, "")
+    if len(words) < 2:
+        raise Fail("missing property argument\n", 2)
+    key = ALIASES.get(words[0], words[0])
+    for name in words[1:]:
+        pool, top, _ = find(call.machine, name)
+        if key in READ_ONLY or (key not in DEFAULTS and ":" not in key):
+            raise Fail(f"invalid property '{key}'\n", 2)
+        for ds in [top, *(pool.children(top) if "r" in found else [])]:
+            ds.local.pop(key, None)
+            if "S" in found:
+                ds.hidden.discard(key)
+            elif key in ds.received:
+                ds.hidden.add(key)
+    return ""
+
+
+def _create(call: Call, args: list[str]) -> str:
+    found, many, names = options(args, "VbsS", "o")
+    m, name = call.machine, names[0] if names else ""
+    pool_name, _, rel = name.partition("/")
+    pool = m.pools.get(pool_name)
+    if pool is None or not rel:
+        raise Fail(f"cannot create '{name}': missing dataset name\n" if pool else
+                   f"cannot create '{name}': no such pool '{pool_name}'\n")
+    if rel in pool.datasets:
+        if "p" in found:
+            return ""
+        raise Fail(f"cannot create '{name}': dataset already exists\n")
+    parents = rel.split("/")[:-1]
+    for depth in range(1, len(parents) + 1):
+        above = "/".join(parents[:depth])
+        if above not in pool.datasets:
+            if "p" not in found:
+                raise Fail(f"cannot create '{name}': parent does not exist\n")
+            _make(m, pool, above, {})
+    props = dict(i.partition("=")[::2] for i in many["o"])
+    for key, value in props.items():
+        _checked(name, key)
+        _valid(name, key, value)
+    _make(m, pool, rel, props, mount="u" not in found)
+    return ""
+
+
+def _make(m: Machine, pool: Pool, rel: str, props: dict[str, str], *, mount: bool = True) -> None:
+    ds = Dataset(rel, m.rng.getrandbits(63), pool.next_txg(), int(m.clock.now()), local=props)
+    pool.datasets[rel] = ds
+    if mount and mounts_by_itself(pool, ds):
+        mount_dataset(m, pool, ds)
+
+
+def _destroy(call: Call, args: list[str]) -> str:
+    found, _, names = options(args, "")
+    m, name = call.machine, names[0] if names else ""
+    pool, ds, snap = find(m, name)
+    if snap is not None:
+        if snap.holds:
+            raise Fail(f"cannot destroy snapshot {name}: dataset is busy\n")
+        targets = [ds, *(pool.children(ds) if "r" in found else [])]
+        for each in targets:
+            each.snapshots = [s for s in each.snapshots if s.name != snap.name]
+        return ""
+    below = pool.children(ds)
+    if not ds.rel:
+        raise Fail(f"cannot destroy '{name}': operation does not apply to pools\nuse 'zfs destroy "
+                   f"-r {name}' to destroy all datasets in the pool\nuse 'zpool destroy {name}' to "
+                   "destroy the pool itself\n")
+    if (below or ds.snapshots) and not {"r", "R"} & set(found):
+        kids = "".join(f"{pool.full(d)}\n" for d in below) + "".join(
+            f"{name}@{s.name}\n" for s in ds.snapshots)
+        what = "children" if below else "children"
+        raise Fail(f"cannot destroy '{name}': filesystem has {what}\nuse '-r' to destroy the "
+                   f"following datasets:\n{kids}")
+    for each in [*reversed(below), ds]:
+        unmount_dataset(m, pool, each, force=True)
+        del pool.datasets[each.rel]
+    return ""
+
+
+def take_snapshot(m: Machine, pool: Pool, ds: Dataset, name: str, txg: int) -> None:
+    """Snapshot one dataset as it is now."""
+    refresh(m, ds)
+    last = ds.snapshots[-1] if ds.snapshots else None
+    size = sum(map(len, filter(None, ds.files.values())))
+    before = sum(map(len, filter(None, last.files.values()))) if last else 0
+    fresh = max(0, ds.bulk - (last.bulk if last else 0)) + max(0, size - before)
+    ds.snapshots.append(Snapshot(name, m.rng.getrandbits(63), txg, int(m.clock.now()),
+                                 referenced(pool, ds), 0, dict(ds.files), ds.bulk, fresh))
+
+
+def _snapshot(call: Call, args: list[str]) -> str:
+    found, _, names = options(args, "o")
+    for full in names:
+        name, sign, snap = full.partition("@")
+        if not sign or not snap:
+            raise Fail(f"cannot create snapshot '{full}': empty component or misplaced '@'\n")
+        pool, top, _ = find(call.machine, name)
+        targets = [top, *(pool.children(top) if "r" in found else [])]
+        for ds in targets:
+            if ds.snapshot(snap) is not None:
+                raise Fail(f"cannot create snapshot '{pool.full(ds)}@{snap}': dataset already "
+                           "exists\n")
+        txg = pool.next_txg()
+        for ds in targets:
+            take_snapshot(call.machine, pool, ds, snap, txg)
+    return ""
+
+
+def _mount(call: Call, args: list[str]) -> str:
+    found, many, names = options(args, "", "o")
+    m = call.machine
+    if "a" in found:
+        complaints = "".join(c for p in m.pools.values() for c in mount_all(m, p))
+        if complaints:
+            raise Fail(complaints)
+        return ""
+    if not names:
+        return "".join(f"{x.special:<30s}  {x.path}\n" for x in m.mounts if x.kind == "zfs")
+    pool, ds, snap = find(m, names[0])
+    if snap is not None:
+        raise Fail(f"cannot open '{names[0]}': operation not applicable to datasets of this type\n")
+    mount_dataset(m, pool, ds, read_only="ro" in ",".join(many["o"]).split(","))
+    return ""
+
+
+def _unmount(call: Call, args: list[str]) -> str:
+    found, _, names = options(args, "")
+    m = call.machine
+    if "a" in found:
+        for pool in m.pools.values():
+            for ds in reversed(pool.ordered()):
+                if ds.mounted_at:
+                    unmount_dataset(m, pool, ds, force=True)
+        return ""
+    name = names[0] if names else ""
+    if name.startswith("/"):
+        name = next((x.special for x in reversed(m.mounts) if x.path == name), name)
+        if name.startswith("/"):
+            raise Fail(f"cannot unmount '{name}': not a mountpoint\n")
+    pool, ds, _ = find(m, name)
+    if not ds.mounted_at:
+        where = mountpoint(pool, ds)
+        raise Fail(f"cannot unmount '{name}': not currently mounted\n" if where else "")
+    unmount_dataset(m, pool, ds, force="f" in found)
+    return ""
+
+
+def _rename(call: Call, args: list[str]) -> str:
+    _, _, names = options(args, "")
+    pool, ds, snap = find(call.machine, names[0] if names else "")
+    new = names[1] if len(names) > 1 else ""
+    if snap is not None:
+        snap.name = new.rpartition("@")[2]
+        return ""
+    rel = new.partition("/")[2]
+    if rel in pool.datasets:
+        raise Fail(f"cannot rename '{names[0]}': dataset already exists\n")
+    for each in [ds, *pool.children(ds)]:
+        del pool.datasets[each.rel]
+        each.rel = rel + each.rel[len(ds.rel):] if each is not ds else each.rel
+        pool.datasets[each.rel] = each
+    del pool.datasets[ds.rel]
+    ds.rel = rel
+    pool.datasets[rel] = ds
+    return ""
+
+
+def _rollback(call: Call, args: list[str]) -> str:
+    found, _, names = options(args, "")
+    pool, ds, snap = find(call.machine, names[0] if names else "")
+    if snap is None:
+        raise Fail(f"cannot open '{names[0]}': not a snapshot\n" if names else "")
+    later = ds.snapshots[ds.snapshots.index(snap) + 1:]
+    if later and "r" not in found and "R" not in found:
+        raise Fail(f"cannot rollback to '{names[0]}': more recent snapshots or bookmarks exist\n"
+                   "use '-r' to force deletion of the following snapshots and bookmarks:\n"
+                   + "".join(f"{pool.full(ds)}@{s.name}\n" for s in later))
+    ds.snapshots = ds.snapshots[: ds.snapshots.index(snap) + 1]
+    ds.files, ds.bulk = dict(snap.files), snap.bulk
+    return ""
+
+
+def _hold(call: Call, args: list[str]) -> str:
+    _, _, names = options(args, "")
+    _, _, snap = find(call.machine, names[1] if len(names) > 1 else "")
+    if snap is not None:
+        if call.args[0] == "hold":
+            snap.holds[names[0]] = int(call.machine.clock.now())
+        else:
+            snap.holds.pop(names[0], None)
+    return ""
+
+
+def _holds(call: Call, args: list[str]) -> str:
+    from zrwizard.rehearsal.clock import short_date  # noqa: PLC0415
+
+    found, _, names = options(args, "")
+    rows = []
+    for name in names:
+        _, _, snap = find(call.machine, name)
+        if snap is not None:
+            rows += [[name, tag, short_date(when)] for tag, when in snap.holds.items()]
+    if "H" in found:
+        return "".join("\t".join(r) + "\n" for r in rows)
+    return table(rows, ["NAME", "TAG", "TIMESTAMP"], set())
+
+
+def _bookmark(call: Call, args: list[str]) -> str:
+    _, _, names = options(args, "")
+    _, ds, snap = find(call.machine, names[0] if names else "")
+    if snap is None:
+        raise Fail(f"cannot open '{names[0]}': not a snapshot\n" if names else "")
+    ds.bookmarks[names[1].rpartition("#")[2]] = (snap.guid, snap.referenced)
+    return ""

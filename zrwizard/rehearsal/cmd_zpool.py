@@ -1,0 +1,451 @@
+"""zpool(8) (facts/freebsd.md B4 and C4, and the recorded session)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zrwizard.rehearsal.cmd_disk import watched
+from zrwizard.rehearsal.commands import Call, tool
+from zrwizard.rehearsal.errors import Fail
+from zrwizard.rehearsal.hardware import Content
+from zrwizard.rehearsal.machine import Machine, Where
+from zrwizard.rehearsal.zfsmount import mount_all, mount_dataset, unmount_all
+from zrwizard.rehearsal.zfsprops import (
+    COMPATIBILITY_FILES,
+    POOL_DEFAULTS,
+    POOL_ORDER,
+    POOL_READ_ONLY,
+    features_of,
+)
+from zrwizard.rehearsal.zfsreport import mounts_by_itself, pool_value, table
+from zrwizard.rehearsal.zfsstate import Dataset, Pool, usable_size
+
+
+@tool("zpool", "/sbin")
+def zpool(call: Call) -> str:
+    """zpool(8)."""
+    verbs: dict[str, Callable[[Call, list[str]], str]] = {
+        "list": _list, "status": _status, "import": _import, "create": _create,
+        "export": _export, "get": _get, "set": _set, "labelclear": _labelclear,
+        "destroy": _destroy, "scrub": _scrub, "history": _history, "sync": _nothing,
+        "wait": _nothing, "checkpoint": _checkpoint, "version": _version, "upgrade": _nothing,
+    }
+    verb = call.args[0] if call.args else ""
+    if verb in ("--version", "-V"):
+        verb = "version"
+    if verb not in verbs:
+        raise Fail(f"unrecognized command '{verb}'\nusage: zpool command args ...\n", 2)
+    call.machine.load("zfs")
+    text = verbs[verb](call, call.args[1:])
+    if verb in ("create", "export", "import", "set", "scrub", "destroy", "checkpoint"):
+        stamp = call.machine.clock.utc().strftime("%Y-%m-%d.%H:%M:%S")
+        for name in set(call.args) & set(call.machine.pools):
+            call.machine.pools[name].history.append(f"{stamp} zpool {' '.join(call.args)}")
+    return text
+
+
+def options(args: list[str], with_value: str, repeated: str = "") -> tuple[
+        dict[str, str], dict[str, list[str]], list[str]]:
+    """Options anywhere among the operands; the `repeated` ones collect their values."""
+    found: dict[str, str] = {}
+    many: dict[str, list[str]] = {letter: [] for letter in repeated}
+    rest: list[str] = []
+    words = list(args)
+    while words:
+        word = words.pop(0)
+        if not word.startswith("-") or word == "-":
+            rest.append(word)
+            continue
+        letters = word[1:]
+        while letters:
+            letter, letters = letters[0], letters[1:]
+            if letter in with_value or letter in repeated:
+                value = letters or (words.pop(0) if words else "")
+                if letter in repeated:
+                    many[letter].append(value)
+                else:
+                    found[letter] = value
+                break
+            found[letter] = ""
+    return found, many, rest
+
+
+def one_pool(m: Machine, name: str) -> Pool:
+    """An imported pool by name."""
+    if name not in m.pools:
+        raise Fail(f"cannot open '{name}': no such pool\n")
+    return m.pools[name]
+
+
+def _version(call: Call, args: list[str]) -> str:
+    del call, args
+    return VERSION
+
+
+VERSION = "zfs-2.1.99-FreeBSD_gcb01da680\nzfs-kmod-2.1.99-FreeBSD_gcb01da680\n"
+
+
+def _nothing(call: Call, args: list[str]) -> str:
+    del call, args
+    return ""
+
+
+HEADS = {"name": "NAME", "size": "SIZE", "allocated": "ALLOC", "free": "FREE", "checkpoint":
+         "CKPOINT", "expandsize": "EXPANDSZ", "fragmentation": "FRAG", "capacity": "CAP",
+         "dedupratio": "DEDUP", "health": "HEALTH", "altroot": "ALTROOT"}
+SHORT = {"alloc": "allocated", "frag": "fragmentation", "cap": "capacity", "dedup": "dedupratio",
+         "expandsz": "expandsize", "ckpoint": "checkpoint"}
+
+
+def _list(call: Call, args: list[str]) -> str:
+    found, _, names = options(args, "oT")
+    for name in names:
+        one_pool(call.machine, name)
+    props = [SHORT.get(p, p) for p in found.get("o", ",".join(HEADS)).split(",")]
+    for prop in props:
+        if prop != "name" and prop not in POOL_ORDER and not prop.startswith("feature@"):
+            raise Fail(f"bad property list: invalid property '{prop}'\n", 2)
+    pools = [p for p in sorted(call.machine.pools.values(), key=lambda p: p.name)
+             if not names or p.name in names]
+    rows = [[pool_value(p, q, exact="p" in found)[0] for q in props] for p in pools]
+    if "H" in found:
+        return "".join("\t".join(r) + "\n" for r in rows)
+    if not rows:
+        raise Fail("no pools available\n", 0)
+    return table(rows, [HEADS.get(p, p.upper()) for p in props],
+                 {i for i, p in enumerate(props) if p not in ("name", "altroot")})
+
+
+def _status(call: Call, args: list[str]) -> str:
+    found, _, names = options(args, "cT")
+    for name in names:
+        one_pool(call.machine, name)
+    pools = [p for p in sorted(call.machine.pools.values(), key=lambda p: p.name)
+             if not names or p.name in names]
+    if not pools:
+        raise Fail("no pools available\n", 0)
+    if "x" in found:
+        return "all pools are healthy\n"
+    return "\n".join(_one_status(p, full="P" in found) for p in pools)
+
+
+def _one_status(pool: Pool, *, full: bool) -> str:
+    device = f"/dev/{pool.device}" if full else pool.device
+    wide = max(10, len(pool.name), len(device) + 2)
+    scan = f"  scan: {pool.scan}\n" if pool.scan else ""
+    checkpoint = f"checkpoint: {pool.checkpoint}\n" if pool.checkpoint else ""
+    return (f"  pool: {pool.name}\n state: ONLINE\n{scan}{checkpoint}config:\n\n"
+            f"\t{'NAME':<{wide}s}  STATE     READ WRITE CKSUM\n"
+            f"\t{pool.name:<{wide}s}  ONLINE       0     0     0\n"
+            f"\t{'  ' + device:<{wide}s}  ONLINE       0     0     0\n\n"
+            "errors: No known data errors\n")
+
+
+def labelled(m: Machine) -> list[tuple[Where, Pool]]:
+    """Places that carry a pool's label."""
+    seen, found = set(), []
+    for where in m.places():
+        pool = where.content.pool if where.offset in where.disk.contents else None
+        key = (where.disk.name, where.offset)
+        if pool is None or key in seen or (where.part is None) != (pool.device == where.disk.name):
+            continue
+        seen.add(key)
+        found.append((where, pool))
+    return found
+
+
+def _candidates(m: Machine, *, destroyed: bool = False) -> list[Pool]:
+    return [p for _, p in labelled(m) if p.active_on != m.name and p.destroyed == destroyed]
+
+
+def _foreign(m: Machine, pool: Pool) -> bool:
+    """Was it last used by another system and not exported?"""
+    own = int(m.sysctls.get("kern.hostid", "0"))
+    return not pool.exported and pool.last_hostid != 0 and pool.last_hostid != own
+
+
+def _import(call: Call, args: list[str]) -> str:
+    found, many, names = options(args, "RdcotTs", "o")
+    m = call.machine
+    pools = _candidates(m, destroyed="D" in found)
+    if not names and "a" not in found:
+        if not pools:
+            raise Fail("no pools available to import\n", 0)
+        return "\n".join(_offer(m, p) for p in pools)
+    chosen = pools if "a" in found else [
+        p for p in pools if names[0] in (p.name, str(p.guid))]
+    if not chosen and "a" not in found:
+        raise Fail(f"cannot import '{names[0]}': no such pool available\n")
+    errors = ""
+    for pool in chosen:
+        errors += _import_one(m, pool, found, many["o"], names[1:])
+    if errors:
+        raise Fail(errors)
+    return ""
+
+
+def _import_one(m: Machine, pool: Pool, found: dict[str, str], props: list[str],
+                new: list[str]) -> str:
+    name = new[0] if new else pool.name
+    if name in m.pools:
+        return (f"cannot import '{pool.name}': a pool with that name already exists\n"
+                "use the form 'zpool import <pool | id> <newpool>' to give it a new name\n")
+    if _foreign(m, pool) and "f" not in found:
+        return (f"cannot import '{pool.name}': pool was previously in use from another system.\n"
+                f"Last accessed by {pool.last_host} (hostid={pool.last_hostid:x}) at "
+                f"{m.clock.ctime(pool.last_access)}\n"
+                "The pool can be imported, use 'zpool import -f' to import the pool.\n")
+    pool.name, pool.altroot = name, found.get("R", "")
+    pool.readonly = "readonly=on" in props
+    for item in props:
+        key, _, value = item.partition("=")
+        if key == "altroot":
+            pool.altroot = value
+        elif key in POOL_DEFAULTS and key != "readonly":
+            pool.props[key] = value
+    if pool.altroot:
+        pool.props["cachefile"] = "none"
+    pool.destroyed = False
+    _activate(m, pool)
+    if "N" in found:
+        return ""
+    complaints = mount_all(m, pool)
+    return "".join(complaints) and "".join(complaints) + (
+        "Import was successful, but unable to mount some datasets")
+
+
+def _activate(m: Machine, pool: Pool) -> None:
+    pool.active_on, pool.exported = m.name, False
+    pool.last_host = m.hostname
+    pool.last_hostid = int(m.sysctls.get("kern.hostid", "0"))
+    pool.last_access = m.clock.now()
+    pool.load_guid = m.rng.getrandbits(63)
+    m.pools[pool.name] = pool
+
+
+def _offer(m: Machine, pool: Pool) -> str:
+    foreign = _foreign(m, pool)
+    wide = max(10, len(pool.name), len(pool.device) + 2)
+    status = (" status: The pool was last accessed by another system.\n" if foreign else "")
+    action = (" action: The pool can be imported using its name or numeric identifier.\n"
+              if not foreign else
+              " action: The pool can be imported using its name or numeric identifier and\n"
+              "\tthe '-f' flag.\n   see: https://openzfs.github.io/openzfs-docs/msg/ZFS-8000-EY\n")
+    comment = pool.props.get("comment", "")
+    noted = f"comment: {comment}\n" if comment not in ("", "-") else ""
+    return (f"   pool: {pool.name}\n     id: {pool.guid}\n  state: ONLINE\n{status}{action}{noted}"
+            f" config:\n\n\t{pool.name:<{wide}s}  ONLINE\n"
+            f"\t{'  ' + pool.device:<{wide}s}  ONLINE\n")
+
+
+def _create(call: Call, args: list[str]) -> str:
+    found, many, names = options(args, "mRt", "oO")
+    if len(names) < 2:
+        raise Fail("missing vdev specification\n" if names else "missing pool name argument\n", 2)
+    m, (name, device) = call.machine, names[:2]
+    if device in ("mirror", "raidz", "raidz1", "raidz2", "raidz3", "draid") or len(names) > 2:
+        raise Fail("the rehearsal's pools have one disk\n", 2)
+    props = dict(item.partition("=")[::2] for item in many["o"])
+    fsprops = dict(item.partition("=")[::2] for item in many["O"])
+    _check_props(name, props)
+    where = _vdev(m, device, force="f" in found)
+    if name in m.pools:
+        raise Fail(f"cannot create '{name}': pool already exists\n")
+    if where.size < 64 << 20:
+        raise Fail(f"cannot create '{name}': one or more devices is less than the minimum size "
+                   "(64M)\n")
+    if "n" in found:
+        return f"would create '{name}' with the following layout:\n\n\t{name}\n\t  {device}\n"
+    watched(m, where.disk, "zpool create")
+    pool = _new_pool(m, name, where, props, found)
+    if "m" in found:
+        fsprops["mountpoint"] = found["m"]
+    root = Dataset("", m.rng.getrandbits(63), 1, int(m.clock.now()), local=fsprops)
+    pool.datasets[""] = root
+    where.disk.overwrite(where.offset, Content(where.size, pool=pool))
+    _activate(m, pool)
+    if mounts_by_itself(pool, root):
+        mount_dataset(m, pool, root)
+    return ""
+
+
+def _check_props(name: str, props: dict[str, str]) -> None:
+    for key, value in props.items():
+        if key == "compatibility" and value not in (*COMPATIBILITY_FILES, "off", "legacy"):
+            raise Fail(f"cannot create '{name}': property 'compatibility' could not be set: "
+                       f"error reading file '/usr/share/zfs/compatibility.d/{value}'\n")
+        if key not in POOL_DEFAULTS and not key.startswith("feature@"):
+            raise Fail(f"property '{key}' is not a valid pool or vdev property\n")
+
+
+def _new_pool(m: Machine, name: str, where: Where, props: dict[str, str],
+              found: dict[str, str]) -> Pool:
+    altroot = found.get("R") or props.pop("altroot", "")
+    ashift = int(props.get("ashift", "0")) or (12 if where.disk.stripe == 4096 else 9)
+    kept = {k: v for k, v in props.items() if not k.startswith("feature@")}
+    if altroot:
+        kept["cachefile"] = "none"
+    features = features_of(props.get("compatibility", "off"))
+    if "d" in found:
+        features = dict.fromkeys(features, "disabled")
+    return Pool(name, m.rng.getrandbits(63), where.name, where.disk.name, where.offset,
+                usable_size(where.size), ashift, props=kept, features=features, altroot=altroot)
+
+
+def _vdev(m: Machine, device: str, *, force: bool) -> Where:
+    where = m.place(device)
+    if where is None:
+        if device.startswith("/"):
+            raise Fail(f"cannot open '{device}': no such device in /dev\n"
+                       if device.startswith("/dev/") else
+                       f"cannot use '{device}': must be a block device or regular file\n")
+        raise Fail(f"cannot open '{device}': no such device in /dev\n"
+                   "must be a full path or shorthand device name\n")
+    shown = f"/dev/{where.name}"
+    pool = where.content.pool
+    if pool is not None and not pool.destroyed:
+        active = pool.active_on == m.name
+        state = "active" if active else "exported" if pool.exported else "potentially active"
+        text = f"{shown} is part of {state} pool '{pool.name}'\n"
+        if active and force:
+            raise Fail("invalid vdev specification\nthe following errors must be manually "
+                       f"repaired:\n{text}")
+        if not force:
+            raise Fail("invalid vdev specification\nuse '-f' to override the following errors:\n"
+                       + text)
+    elif m.users(where) or (where.part is None and where.disk.table is not None
+                            and where.disk.table.parts):
+        raise Fail("cannot create: one or more vdevs refer to the same device, or one of\n"
+                   "the devices is part of an active md or lvm device\n".replace(
+                       "cannot create:", f"cannot create '{device}':"))
+    if where.disk.read_only:
+        raise Fail(f"cannot open '{device}': Permission denied\n")
+    return where
+
+
+def _export(call: Call, args: list[str]) -> str:
+    _, _, names = options(args, "")
+    m = call.machine
+    for name in names or (list(m.pools) if "-a" in args else []):
+        pool = one_pool(m, name)
+        if any(ds.busy for ds in pool.datasets.values()):
+            raise Fail(f"cannot export '{name}': pool is busy\n")
+        unmount_all(m, pool)
+        _deactivate(m, pool)
+    return ""
+
+
+def _deactivate(m: Machine, pool: Pool) -> None:
+    pool.exported, pool.active_on, pool.altroot = True, "", ""
+    pool.props.pop("cachefile", None)
+    pool.last_access = m.clock.now()
+    del m.pools[pool.name]
+
+
+def _destroy(call: Call, args: list[str]) -> str:
+    _, _, names = options(args, "")
+    pool = one_pool(call.machine, names[0] if names else "")
+    unmount_all(call.machine, pool)
+    _deactivate(call.machine, pool)
+    pool.destroyed = True
+    return ""
+
+
+def _get(call: Call, args: list[str]) -> str:
+    found, _, rest = options(args, "o")
+    if not rest:
+        raise Fail("missing property argument\n", 2)
+    wanted, names = rest[0].split(","), rest[1:]
+    if wanted == ["all"]:
+        wanted = [*POOL_ORDER, *(f"feature@{f}" for f in features_of("off"))]
+    columns = found.get("o", "name,property,value,source").split(",")
+    if columns == ["all"]:
+        columns = ["name", "property", "value", "source"]
+    rows = []
+    for pool in [one_pool(call.machine, n) for n in names] or list(call.machine.pools.values()):
+        for prop in wanted:
+            value, source = pool_value(pool, prop, exact="p" in found)
+            if not value:
+                raise Fail(f"bad property list: invalid property '{prop}'\n", 2)
+            cells = {"name": pool.name, "property": prop, "value": value, "source": source}
+            rows.append([cells[c] for c in columns])
+    if "H" in found:
+        return "".join("\t".join(r) + "\n" for r in rows)
+    return table(rows, [c.upper() for c in columns], set())
+
+
+def _set(call: Call, args: list[str]) -> str:
+    _, _, names = options(args, "")
+    key, sign, value = (names[0] if names else "").partition("=")
+    if not sign or len(names) < 2:
+        raise Fail("missing property=value argument\n" if not sign else
+                   "missing pool name\n", 2)
+    pool = one_pool(call.machine, names[1])
+    head = f"cannot set property for '{pool.name}': "
+    if key in POOL_READ_ONLY:
+        raise Fail(f"{head}'{key}' is readonly\n")
+    if key not in POOL_DEFAULTS and not key.startswith("feature@"):
+        raise Fail(f"{head}invalid property '{key}'\n")
+    if key == "bootfs" and value:
+        if value.partition("/")[0] != pool.name:
+            raise Fail(f"{head}'{value}' is an invalid name\n")
+        if value.partition("/")[2] not in pool.datasets:
+            raise Fail(f"{head}no such pool or dataset\n")
+    if key == "comment" and len(value) > 32:
+        raise Fail(f"{head}comment must not exceed 32 characters\n")
+    if value:
+        pool.props[key] = value
+    else:
+        pool.props.pop(key, None)
+    return ""
+
+
+def _labelclear(call: Call, args: list[str]) -> str:
+    found, _, names = options(args, "")
+    device = names[0] if names else ""
+    m, where = call.machine, call.machine.place(device)
+    shown = device if device.startswith("/dev/") else f"/dev/{device}"
+    if where is None:
+        raise Fail(f"failed to open {shown}: No such file or directory\n")
+    pool = where.content.pool
+    if m.users(where):
+        raise Fail(f"failed to open {shown}: Operation not permitted\n")
+    if pool is None or (where.part is None and pool.device != where.disk.name):
+        raise Fail(f"failed to read label from {shown}\n")
+    if "f" not in found:
+        state = "exported" if pool.exported else "potentially active"
+        raise Fail("use '-f' to override the following error:\n"
+                   f"{shown} is a member of {state} pool \"{pool.name}\"\n")
+    watched(m, where.disk, "zpool labelclear")
+    where.content.pool = None
+    where.disk.writes += 1
+    return ""
+
+
+def _scrub(call: Call, args: list[str]) -> str:
+    found, _, names = options(args, "")
+    pool = one_pool(call.machine, names[0] if names else "")
+    if "s" in found:
+        raise Fail(f"cannot cancel scrubbing {pool.name}: there is no active scrub\n")
+    pool.scan = f"scrub repaired 0B in 00:00:00 with 0 errors on {call.machine.clock.ctime()}"
+    return ""
+
+
+def _checkpoint(call: Call, args: list[str]) -> str:
+    found, _, names = options(args, "")
+    pool = one_pool(call.machine, names[0] if names else "")
+    if "d" in found:
+        if not pool.checkpoint:
+            raise Fail(f"cannot discard checkpoint on '{pool.name}': checkpoint does not exist\n")
+        pool.checkpoint = ""
+    elif pool.checkpoint:
+        raise Fail(f"cannot checkpoint '{pool.name}': checkpoint exists\n")
+    else:
+        pool.checkpoint = f"created {call.machine.clock.ctime()}, consumes 69K"
+    return ""
+
+
+def _history(call: Call, args: list[str]) -> str:
+    _, _, names = options(args, "")
+    return "".join(f"History for '{p.name}':\n" + "\n".join(p.history) + "\n\n"
+                   for p in call.machine.pools.values() if not names or p.name in names)

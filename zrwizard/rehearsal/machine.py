@@ -1,0 +1,247 @@
+"""A simulated machine: disks, cards, pools, files, processes; no behaviour of any one tool."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from zrwizard.rehearsal.clock import Clock
+from zrwizard.rehearsal.hardware import Content, Disk, Nic, Partition
+from zrwizard.rehearsal.process import Process
+from zrwizard.rehearsal.sshstate import Door, Master
+from zrwizard.rehearsal.zfsstate import Dataset, Pool, Tree
+
+if TYPE_CHECKING:
+    from zrwizard.rehearsal.tty import Tty
+    from zrwizard.rehearsal.zfsstream import StreamPlan
+
+
+@dataclass(slots=True)
+class Mount:
+    """A line of the mount table."""
+
+    special: str
+    path: str
+    kind: str
+    options: str
+    listed: str = ""
+
+
+@dataclass(slots=True)
+class Where:
+    """A disk or a partition: the place that a /dev name stands for."""
+
+    disk: Disk
+    part: Partition | None
+    name: str
+
+    @property
+    def offset(self) -> int:
+        """First byte on the disk."""
+        return self.part.start * self.disk.sector if self.part else 0
+
+    @property
+    def size(self) -> int:
+        """Size in bytes."""
+        return self.part.count * self.disk.sector if self.part else self.disk.size
+
+    @property
+    def content(self) -> Content:
+        """What is written there."""
+        return self.disk.content(self.offset)
+
+
+@dataclass(eq=False)
+class Machine:
+    """The whole state of a machine. Only the rehearsal's own loop touches it."""
+
+    name: str
+    clock: Clock
+    rng: random.Random
+    disks: list[Disk]
+    nics: list[Nic]
+    hostname: str = ""
+    home: str = "/"
+    live: bool = True
+    dhcp: bool = True
+    network: dict[str, Door] = field(default_factory=dict)
+    door: Door | None = None
+    tty: Tty | None = None
+    files: dict[str, Any] = field(default_factory=dict)
+    pools: dict[str, Pool] = field(default_factory=dict)
+    modules: list[str] = field(default_factory=lambda: ["kernel"])
+    sysctls: dict[str, str] = field(default_factory=dict)
+    kenv: dict[str, str] = field(default_factory=dict)
+    mounts: list[Mount] = field(default_factory=list)
+    swaps: list[str] = field(default_factory=list)
+    gateway: str = ""
+    route_nic: str = ""
+    masters: dict[str, Master] = field(default_factory=dict)
+    processes: dict[int, Process] = field(default_factory=dict)
+    detached: set[asyncio.Future[int]] = field(default_factory=set)
+    next_pid: int = 700
+    fifos: set[str] = field(default_factory=set)
+    shadowed: bool = False
+    going_down: str = ""
+    down: asyncio.Event = field(default_factory=asyncio.Event)
+    booted: float = 0.0
+    accidents: list[str] = field(default_factory=list)
+    on_command: Callable[[Machine, str, list[str]], None] | None = None
+    send_rate: float = 60e6
+    streams: dict[str, StreamPlan] = field(default_factory=dict)
+    kernel_id: str = "FreeBSD 14.0-CURRENT #0: Sat Nov 21 19:17:32 UTC 2026"
+
+    def new_process(self, command: str, parent: int = 1) -> Process:
+        """A fresh entry of the process table."""
+        self.next_pid += 1
+        process = Process(self.next_pid, parent, command, group=self.next_pid)
+        self.processes[process.pid] = process
+        return process
+
+    def mounted_files(self) -> Iterator[tuple[str, Any, bool]]:
+        """Virtual file systems by mount point, outermost first; the live root is read-only."""
+        for path in sorted(self.files):
+            yield path, self.files[path], path == "/" and self.live
+
+    def kernel(self, *lines: str) -> None:
+        """The kernel prints lines on the console, unless it is muted."""
+        if self.tty is not None and self.sysctls.get("kern.consmute", "0") == "0":
+            for line in lines:
+                self.tty.kernel(line)
+
+    def load(self, module: str) -> None:
+        """Load a kernel module with what it depends on; silent where it is loaded."""
+        if module in self.modules:
+            return
+        for needed in {"zfs": ("xdr", "crypto", "zlib")}.get(module, ()):
+            if needed not in self.modules:
+                self.modules.append(needed)
+        self.modules.insert(1, module)
+        if module == "zfs":
+            self.kernel("ZFS filesystem version: 5",
+                        "ZFS storage pool version: features support (5000)")
+
+    def disk(self, name: str) -> Disk | None:
+        """The disk called `name` (with or without /dev/)."""
+        name = name.removeprefix("/dev/")
+        return next((d for d in self.disks if d.name == name), None)
+
+    def places(self) -> Iterator[Where]:
+        """Every disk and partition of the machine."""
+        for disk in self.disks:
+            yield Where(disk, None, disk.name)
+            if disk.table is not None:
+                for part in sorted(disk.table.parts.values(), key=lambda p: p.index):
+                    yield Where(disk, part, f"{disk.name}p{part.index}")
+
+    def place(self, name: str) -> Where | None:
+        """The disk or partition behind a device name: `vtbd0`, `vtbd0p4`, `gpt/zfs0`."""
+        name = name.removeprefix("/dev/")
+        for where in self.places():
+            if where.name == name:
+                return where
+            if where.part is not None and where.part.label and name == f"gpt/{where.part.label}":
+                return Where(where.disk, where.part, name)
+        return None
+
+    def users(self, where: Where) -> list[str]:
+        """What holds a place open: pools, mounts, swap; for a disk also its partitions."""
+        names = {where.name}
+        if where.part is not None:
+            names |= {f"{where.disk.name}p{where.part.index}", f"gpt/{where.part.label}"}
+        found = [f"pool {p.name}" for p in self.pools.values()
+                 if p.disk == where.disk.name and p.offset == where.offset
+                 and (where.part is not None) == (p.device != where.disk.name)]
+        found += [f"mount {m.path}" for m in self.mounts if m.special.removeprefix("/dev/") in names]
+        found += [f"swap {s}" for s in self.swaps if s.removeprefix("/dev/") in names]
+        if where.part is None:
+            for inner in self.places():
+                if inner.disk is where.disk and inner.part is not None:
+                    found += self.users(inner)
+            found += ["medium"] * where.disk.opened
+        return found
+
+    def dataset(self, full: str) -> tuple[Pool, Dataset] | None:
+        """Pool and dataset of an imported `pool/path`."""
+        pool_name, _, rel = full.partition("/")
+        pool = self.pools.get(pool_name)
+        ds = pool.datasets.get(rel) if pool else None
+        return (pool, ds) if pool is not None and ds is not None else None
+
+    def fs_for(self, path: str) -> tuple[Any, str]:
+        """The virtual file system that holds `path`, and the path inside it."""
+        best = max((p for p in self.files if p == "/" or path == p or path.startswith(p + "/")),
+                   key=len)
+        return self.files[best], path if best == "/" else path[len(best):] or "/"
+
+    def lay(self, path: str, tree: Tree) -> None:
+        """Make `tree` visible below `path` (mounting something)."""
+        make_dirs(*self.fs_for(path))
+        for rel, data in sorted(tree.items()):
+            fs, inner = self.fs_for(f"{path.rstrip('/')}/{rel}")
+            if data is None:
+                make_dirs(fs, inner)
+            else:
+                make_dirs(fs, inner.rpartition("/")[0] or "/")
+                fs.write_file(inner, data)
+
+    def gather(self, path: str) -> Tree:
+        """What is below `path` now, other mounts left out."""
+        inner = {m.path for m in self.mounts if m.path.startswith(path.rstrip("/") + "/")}
+        fs, start = self.fs_for(path)
+        tree: Tree = {}
+
+        def walk(at: str, rel: str) -> None:
+            for entry in fs.read_dir(at):
+                child = f"{rel}/{entry['name']}" if rel else str(entry["name"])
+                if f"{path.rstrip('/')}/{child}" in inner:
+                    continue
+                full = f"{at.rstrip('/')}/{entry['name']}"
+                kind = entry["metadata"]["file_type"]
+                if kind == "directory":
+                    tree[child] = None
+                    walk(full, child)
+                elif kind == "symlink":
+                    tree[child] = b""
+                else:
+                    tree[child] = bytes(fs.read_file(full))
+
+        if fs.exists(start):
+            walk(start, "")
+        return tree
+
+    def clear(self, path: str, tree: Tree) -> None:
+        """Take what `gather` found away again (unmounting something)."""
+        for rel in sorted(tree, reverse=True):
+            fs, inner = self.fs_for(f"{path.rstrip('/')}/{rel}")
+            if fs.exists(inner):
+                fs.remove(inner, recursive=False)
+
+    def accident(self, what: str) -> None:
+        """Something happened that must never happen to a real machine."""
+        if what not in self.accidents:
+            self.accidents.append(what)
+
+    def go_down(self, how: str) -> None:
+        """Begin a shutdown: `reboot` or `poweroff`."""
+        self.going_down = how
+        self.down.set()
+
+
+def make_dirs(fs: Any, path: str) -> None:
+    """mkdir -p inside one virtual file system."""
+    if path not in ("", "/") and not fs.exists(path):
+        fs.mkdir(path, recursive=True)
+
+
+def new_files() -> Any:
+    """An empty virtual file system (bashkit's begins with a few directories)."""
+    from bashkit import FileSystem  # noqa: PLC0415 - see process.interpreter
+
+    fs = FileSystem()
+    for entry in fs.read_dir("/"):
+        fs.remove(f"/{entry['name']}", recursive=True)
+    return fs

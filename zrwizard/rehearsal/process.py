@@ -1,0 +1,179 @@
+"""Processes and shell sessions of a simulated machine, over bashkit's interpreter."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shlex
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from zrwizard.rehearsal.commands import PROGRAMS, Call, Program, perform
+from zrwizard.rehearsal.errors import RehearsalUnavailable
+
+if TYPE_CHECKING:
+    from zrwizard.rehearsal.machine import Machine
+    from zrwizard.rehearsal.tty import Tty
+
+Sink = Callable[[bytes], Awaitable[None]]
+SIGINT, SIGTERM = 2, 15
+
+HELPERS = r"""
+read() {
+  builtin read "$@" || return 1
+  for __zr_last in "$@"; do :; done
+  eval "__zr_seen=\$$__zr_last"
+  case $__zr_seen in
+  *TTY) __zr_seen=$(__tty_read "$@") || return 1; eval "$__zr_seen";;
+  esac
+}
+command_not_found_handle() { echo "sh: $1: not found" >&2; return 127; }
+"""
+
+
+@dataclass(eq=False, slots=True)
+class Process:
+    """An entry of the process table."""
+
+    pid: int
+    ppid: int
+    command: str
+    task: asyncio.Future[int] | None = None
+    signal: int = 0
+    group: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Session:
+    """One shell: its interpreter, its terminal if it has one, what runs in the foreground."""
+
+    machine: Machine
+    process: Process
+    tty: Tty | None = None
+    carry: Callable[[int], None] | None = None
+    bash: Any = None
+    running: set[Process] = field(default_factory=set)
+    ended: bool = False
+
+    async def run(self, script: str, out: Sink, err: Sink | None = None) -> tuple[int, str]:
+        """Run `script`; its exit status and the interpreter's own complaint, if any."""
+        result = await self.bash.execute(script, stdout=out, stderr=in_sh_words(err or out))
+        return int(result.exit_code), str(result.error or "")
+
+    def interrupt(self, signal: int = SIGINT) -> None:
+        """^C: stop what runs in the foreground, and the script around it."""
+        self.bash.cancel()
+        for proc in list(self.running):
+            proc.signal = signal
+            if proc.task is not None:
+                proc.task.cancel()
+
+
+def in_sh_words(sink: Sink) -> Sink:
+    """Pass error text on as FreeBSD's sh would word it."""
+
+    async def write(data: bytes) -> None:
+        text = re.sub(rb"^(?:bash|sh): line \d+: ", b"sh: ", data, flags=re.MULTILINE)
+        text = re.sub(rb"(\S+): command not found.*", rb"\1: not found", text)
+        text = re.sub(rb"^sh: (\S+): filesystem is read-only", rb"sh: cannot create \1: Read-only"
+                      rb" file system", text, flags=re.MULTILINE)
+        await sink(text)
+
+    return write
+
+
+def interpreter() -> Any:
+    """bashkit's class, or a sentence why there is none."""
+    try:
+        from bashkit import Bash  # noqa: PLC0415 - the wheel does not exist on every system
+    except ImportError as exc:
+        raise RehearsalUnavailable(
+            "The rehearsal needs the Python package bashkit, which has no build for this system; "
+            "run the rehearsal on Linux, macOS or Windows. Everything else of zrwizard works "
+            "here.") from exc
+    return Bash
+
+
+def new_session(machine: Machine, command: str, tty: Tty | None = None, parent: int = 1,
+                env: dict[str, str] | None = None, cwd: str = "/") -> Session:
+    """A shell process with an interpreter that sees the machine's files and programs."""
+    process = machine.new_process(command, parent)
+    session = Session(machine, process, tty)
+    base = {"HOME": machine.home, "PATH": "/sbin:/bin:/usr/sbin:/usr/bin", "USER": "root",
+            "TERM": "vt100", "LOGNAME": "root", "SHELL": "/bin/sh"}
+    bash = interpreter()(username="root", hostname=machine.hostname or "localhost", cwd=cwd,
+                         env=base | (env or {}), max_commands=10**12,
+                         max_loop_iterations=10**12)
+    for entry in PROGRAMS.values():
+        callback = partial(_called, machine, session, entry)
+        bash.add_command(entry.name, callback)
+        bash.add_command(entry.path, callback)
+    for path, fs, read_only in machine.mounted_files():
+        bash.mount(path, fs, read_only=read_only)
+    session.bash = bash
+    return session
+
+
+async def _called(machine: Machine, session: Session, entry: Program, io: Any) -> int:
+    args = [str(a) for a in io.argv]
+    proc = machine.new_process(shlex.join([entry.name, *args]), session.process.pid)
+    proc.group = session.process.group
+    session.running.add(proc)
+    return await perform(entry, Call(machine, session, entry.name, args, io, proc))
+
+
+def spawn(machine: Machine, script: Callable[[int], str], command: str, sink: Sink, *,
+          cwd: str = "/",
+          env: dict[str, str] | None = None,
+          ended: Callable[[int], None] | None = None) -> Process:
+    """Start `script(pid)` detached; it lives until it ends, is killed, or the machine goes down."""
+    session = new_session(machine, command, parent=1, env=env, cwd=cwd)
+    process = session.process
+    process.group = process.pid
+
+    async def live() -> int:
+        status = 128 + SIGTERM
+        try:
+            await session.run(HELPERS, sink)
+            status, _ = await session.run(script(process.pid), sink)
+        finally:
+            session.ended = True
+            machine.processes.pop(process.pid, None)
+            for proc in list(session.running):
+                if proc.task is not None:
+                    proc.task.cancel()
+            if ended is not None:
+                ended(status)
+        return status
+
+    process.task = asyncio.ensure_future(live())
+    machine.detached.add(process.task)
+    process.task.add_done_callback(machine.detached.discard)
+    return process
+
+
+async def nested(call: Call, argv: list[str], *, out: Sink | None = None,
+                 err: Sink | None = None, script: str | None = None) -> int:
+    """Run another command from inside a command (timeout, env, ssh's far end)."""
+    program = PROGRAMS.get(argv[0].rpartition("/")[2]) if argv else None
+    if program is not None and script is None and out is None:
+        inner = Call(call.machine, call.session, program.name, argv[1:], call.io,
+                     call.machine.new_process(shlex.join(argv), call.proc.pid))
+        call.session.running.add(inner.proc)
+        return await perform(program, inner)
+    session = new_session(call.machine, argv[0] if argv else "sh", call.session.tty,
+                          call.proc.pid, env=dict(call.io.env), cwd=str(call.io.cwd))
+    session.carry = call.session.carry
+    try:
+        await session.run(HELPERS, call.io.stderr.write)
+        status, complaint = await session.run(
+            script if script is not None else shlex.join(argv),
+            out or call.io.stdout.write, err or call.io.stderr.write)
+        if complaint:
+            await (err or call.io.stderr.write)(f"sh: {complaint}\n".encode())
+        return status
+    finally:
+        session.ended = True
+        call.machine.processes.pop(session.process.pid, None)

@@ -1,0 +1,81 @@
+"""Named situations in which a rehearsal can begin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+
+class Start(Enum):
+    """What the target's console shows when its boot is over."""
+
+    QUESTION = "question"
+    DIALOG = "dialog"
+    SHELL = "shell"
+    LIVE_LOGIN = "login"
+    PASSWORD_LOGIN = "password-login"  # noqa: S105 - a state, no secret
+    CSH = "csh"
+    SINGLE_USER = "single-user"
+    PLAIN = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """The switches of a rehearsal; the defaults are the restore as it should go."""
+
+    name: str = "restore"
+    start: Start = Start.QUESTION
+    power_on_at_connect: bool = True
+    console_taken: bool = False
+    dhcp: bool = True
+    link: bool = True
+    server_port: int = 2223
+    port_refused: bool = False
+    password: str = "rehearse"  # noqa: S105 - printed in the rehearsal's help
+    password_login: bool = True
+    root_password: str = "rehearse"  # noqa: S105
+    installed_password: str = "rehearse"  # noqa: S105
+    changed_host_key: bool = False
+    pool_on_server: bool = True
+    newest_incomplete: bool = True
+    every_snapshot_incomplete: bool = False
+    disk_size: int = 8 << 30
+    disk_serial: str = "ZRDISK0001"
+    disk_in_use: bool = False
+    old_pool_on_disk: bool = False
+    trap_disk: bool = True
+    firmware: str = "BIOS"
+    recorded_machine: bool = False
+    """The machine of the transcripts: vtbd0 and vtbd1 of 4 GB, da0, ada0, em0, vtnet0."""
+
+
+_RESTORE = Scenario()
+SCENARIOS: dict[str, Scenario] = {
+    s.name: s
+    for s in (
+        _RESTORE,
+        replace(_RESTORE, name="port-refused", port_refused=True),
+        replace(_RESTORE, name="no-dhcp", dhcp=False),
+        replace(_RESTORE, name="no-dataset", pool_on_server=False),
+        replace(_RESTORE, name="snapshot-incomplete", every_snapshot_incomplete=True),
+        replace(_RESTORE, name="disk-too-small", disk_size=1 << 30),
+        replace(_RESTORE, name="disk-in-use", disk_in_use=True),
+        replace(_RESTORE, name="old-pool", old_pool_on_disk=True),
+        replace(_RESTORE, name="no-password", password_login=False),
+        replace(_RESTORE, name="changed-host-key", changed_host_key=True),
+        replace(_RESTORE, name="console-taken", console_taken=True),
+        replace(_RESTORE, name="uefi", firmware="UEFI"),
+        replace(_RESTORE, name="transcripts", start=Start.PLAIN, recorded_machine=True,
+                power_on_at_connect=False),
+    )
+}
+"""By name; "wrong password" needs no scenario: give another one than `password`."""
+
+
+def scenario(name: str) -> Scenario:
+    """The scenario called `name`; ValueError lists the names there are."""
+    try:
+        return SCENARIOS[name]
+    except KeyError:
+        raise ValueError(
+            f"there is no rehearsal called {name!r}; there are: {', '.join(SCENARIOS)}") from None
