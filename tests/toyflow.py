@@ -42,7 +42,7 @@ from zrwizard.secrets import Secret, Secrets
 from zrwizard.wizard import Wizard
 
 DISK = Identity("vtbd0", "ZRDISK0001", 8 << 30, "QEMU", "1 2", "no partitions")
-PROMPT = """printf 'password: '; read p; echo; test "$p" = "$(cat "$ROOT/password")" && exit 0
+PROMPT = """printf 'password: '; read -r p; echo; test "$p" = "$(cat "$ROOT/password")" && exit 0
 echo 'Permission denied'; exit 255"""
 SEND = """echo 'receiving full stream of hostA@a into zroot@a'
 until test -e "$ROOT/go"; do sleep 0.05; done

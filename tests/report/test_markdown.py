@@ -1,0 +1,106 @@
+"""The report is made from the journal alone, over all tries of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.toyflow import main_plan
+from zrwizard.facts import empty
+from zrwizard.report.markdown import duration, render, size
+from zrwizard.run import journal
+from zrwizard.run.events import (
+    Answered,
+    Event,
+    Exit,
+    Note,
+    Progress,
+    RunFinished,
+    StepDone,
+    StepFailed,
+)
+from zrwizard.run.journal import MAIN, Journal
+from zrwizard.secrets import Secrets
+
+VIEW = Progress("pull", 3 << 30, 2 << 30, 5 << 30, 1.0, 0.0, 1e8, 0.0, 0.0, "", 17, 17, 65.0)
+
+
+def report(root: Path, *events: Event, again: tuple[Event, ...] = ()) -> str:
+    one = Journal.create(root, "abcd1234", console="local:", flow="restore", secrets=Secrets())
+    one.answers({"source.dataset": "hostA", "source.snapshot": "2025-08-08-deep"})
+    one.plan(MAIN, main_plan(empty("abcd1234")))
+    for event in events:
+        one.event(event)
+    one.close()
+    if again:
+        found = journal.load(one.path)
+        assert found is not None
+        one = Journal.reopen(root, found, Secrets())
+        for event in again:
+            one.event(event)
+        one.close()
+    return render(journal.read(one.path))
+
+
+def end(code: Exit, now: str = "") -> RunFinished:
+    return RunFinished(code, "It is said here.", now, "/r", 75.0)
+
+
+def test_a_run_that_went_well(tmp_path: Path) -> None:
+    text = report(
+        tmp_path,
+        StepDone("wipe", 0.5, False),
+        VIEW,
+        Answered("pull", "proof", 0, "1", 0.1),
+        StepDone("pull", 65.0, False),
+        Note("Beware of the dog | cat.", "warning"),
+        end(Exit.DONE),
+    )
+    assert "# Restore the toy: done" in text
+    assert "serial number `ZRDISK0001`, 8.0 GiB" in text
+    assert "2025-08-08-deep" in text
+    assert "17 of 17 streams, 3.0 GiB received (estimated 2.0 GiB) in 1 min 5 s" in text
+    assert "* Pull: proven" in text
+    assert "| Wipe vtbd0 | done | 0.5 |" in text
+    assert "| Key | not begun |  |" in text
+    assert "Beware of the dog \\| cat." in text
+    assert "ifconfig_" in text
+    assert "incremental" in text
+
+
+def test_a_run_that_failed(tmp_path: Path) -> None:
+    failed = StepFailed("wipe", "It is\nbusy.", "Free it.")
+    text = report(tmp_path, failed, end(Exit.FAILED, "Free the disk."))
+    assert ": failed" in text.splitlines()[0]
+    assert "**failed**: It is busy." in text
+    assert "Free the disk." in text
+    assert "Log in as a user" not in text
+
+
+def test_a_second_try_overrides_the_failure_of_the_first(tmp_path: Path) -> None:
+    text = report(
+        tmp_path,
+        StepDone("wipe", 2.0, False),
+        StepFailed("pull", "gone", "again"),
+        end(Exit.FAILED),
+        again=(StepDone("wipe", 0.1, True), StepDone("pull", 9.0, False), end(Exit.DONE)),
+    )
+    assert "2 tries" in text
+    assert "| Wipe vtbd0 | done | 2.0 |" in text
+    assert "**failed**" not in text
+
+
+@pytest.mark.parametrize(
+    ("bytes_", "said"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (1 << 50, "1.0 PiB")]
+)
+def test_sizes(bytes_: int, said: str) -> None:
+    assert size(bytes_) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.4, "0 s"), (59.6, "1 min 0 s"), (3599, "59 min 59 s"), (7800, "2 h 10 min")],
+)
+def test_durations(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
