@@ -346,7 +346,7 @@ async def status(call: Call) -> int:
 @program("__report")
 async def report(call: Call) -> int:
     """Tell the prompt how a line ended."""
-    await call.out("\x01REPORT" + "\0".join(call.args))
+    call.session.reported = list(call.args)
     return int(call.args[0])
 
 

@@ -69,6 +69,8 @@ class Machine:
     dhcp: bool = True
     network: dict[str, Door] = field(default_factory=dict)
     door: Door | None = None
+    far_ends: dict[str, Machine] = field(default_factory=dict)
+    cable_cut: bool = False
     tty: Tty | None = None
     files: dict[str, Any] = field(default_factory=dict)
     pools: dict[str, Pool] = field(default_factory=dict)

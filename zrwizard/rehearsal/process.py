@@ -56,6 +56,8 @@ class Session:
     bash: Any = None
     running: set[Process] = field(default_factory=set)
     ended: bool = False
+    reported: list[str] | None = None
+    """What the prompt wants to know after a line: status, PS1, PS2, whether PS1 is set."""
 
     async def run(self, script: str, out: Sink, err: Sink | None = None) -> tuple[int, str]:
         """Run `script`; its exit status and the interpreter's own complaint, if any."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shlex
 
-from zrwizard.rehearsal.commands import TTY_TOKEN
 from zrwizard.rehearsal.machine import Machine
 from zrwizard.rehearsal.process import HELPERS, SIGINT, Session, new_session
 from zrwizard.rehearsal.telnet import TelnetPort
@@ -26,6 +26,7 @@ class Prompt:
         self.session: Session = new_session(machine, "-csh" if csh else "-sh", tty, cwd=cwd)
         self.ps1, self.ps2 = ps1, "> "
         self.status = 0
+        self._trap = self._trap_text = self._ran = ""
         self._alive = True
         self._waiting = False
 
@@ -51,7 +52,7 @@ class Prompt:
             line = await self._line()
             if line is None:
                 text = ""
-                self.tty.write(b"\n")
+                await self._trapped()
                 continue
             if not line:
                 self.tty.write(b"exit\n" if self.ps1 else b"\n")
@@ -109,35 +110,38 @@ class Prompt:
             return
         if re.search(r"\bset\s+.*\+o\s+emacs|\bset\s+\+E", text):
             self.tty.editing = False
-        ended = False
-
-        async def sink(data: bytes) -> None:
-            nonlocal ended
-            if data.startswith(MARK):
-                ended = True
-                self._remember(data)
-                return
-            await self._write(data)
-
-        script = f"__status {self.status}\n{{ {text.rstrip()}\n}} </dev/tty\n__report" \
-                 " \"$?\" \"$PS1\" \"$PS2\" \"${PS1+set}\"\n"
-        status, complaint = await self.session.run(script, sink)
+        script = (f"{self._trap}__status {self.status}\n{{ {text.rstrip()}\n}} </dev/tty\n"
+                  '__report "$?" "$PS1" "$PS2"\n')
+        self.session.reported = None
+        self._ran = text
+        status, complaint = await self.session.run(script, self._write)
+        self._traps()
         if "cancelled" in complaint:
             self.session.bash.clear_cancel()
             self.status = 128 + SIGINT
-            self.tty.write(b"\n")
+            await self._trapped()
         elif complaint:
             self.tty.write(f"sh: {complaint}\n".encode())
             self.status = 2
-        elif not ended:
+        elif self.session.reported is None:
             self.status, self._alive = status, False
+        else:
+            known, self.ps1, self.ps2 = self.session.reported[:3]
+            self.status = int(known)
 
-    def _remember(self, data: bytes) -> None:
-        status, ps1, ps2, known = data[len(MARK):].decode("utf-8", "replace").split("\0")[:4]
-        self.status = int(status)
-        if known == "set":
-            self.ps1 = ps1
-            self.ps2 = ps2
+    def _traps(self) -> None:
+        """Keep the INT trap: the interpreter forgets traps from one run to the next."""
+        text = self.session.bash.shell_state().traps.get("INT")
+        if text is not None or "trap" in self._ran:
+            self._trap = f"trap {shlex.quote(text)} INT\n" if text else ""
+            self._trap_text = text or ""
+
+    async def _trapped(self) -> None:
+        """What ^C does to the shell itself: its trap, or a new line."""
+        if self._trap_text:
+            await self.session.run(self._trap_text, self._write)
+        else:
+            self.tty.write(b"\n")
 
     async def _new_shell(self, *, replaces: bool, options: str) -> None:
         """`exec /bin/sh` or a shell inside the shell."""
@@ -164,7 +168,3 @@ class Prompt:
     async def _write(self, data: bytes) -> None:
         self.tty.write(data)
         await self.port.drain()
-
-
-MARK = b"\x01REPORT"
-assert TTY_TOKEN[:1] == MARK[:1]  # noqa: S101 - both live outside what a program may print

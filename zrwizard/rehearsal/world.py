@@ -1,0 +1,252 @@
+"""The rehearsal itself: two machines, one loopback port, one thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from types import TracebackType
+from typing import TypeVar
+
+from zrwizard.rehearsal import (
+    cmd_disk,
+    cmd_files,
+    cmd_gpart,
+    cmd_net,
+    cmd_process,
+    cmd_ssh,
+    cmd_system,
+    cmd_zfs,
+    cmd_zpool,
+)
+from zrwizard.rehearsal.bootcheck import would_boot
+from zrwizard.rehearsal.clock import Clock
+from zrwizard.rehearsal.console import Console
+from zrwizard.rehearsal.hostb import make_server
+from zrwizard.rehearsal.machine import Machine
+from zrwizard.rehearsal.process import interpreter
+from zrwizard.rehearsal.scenario import Scenario, scenario
+from zrwizard.rehearsal.sshstate import fingerprint, private_key
+from zrwizard.rehearsal.targets import live_files, make_target, power_cycle
+from zrwizard.rehearsal.telnet import TelnetPort
+from zrwizard.rehearsal.tty import Tty
+
+T = TypeVar("T")
+PROGRAM_MODULES = (cmd_disk, cmd_files, cmd_gpart, cmd_net, cmd_process, cmd_ssh, cmd_system,
+                   cmd_zfs, cmd_zpool)
+KERNEL_NOISE = (
+    "em0: link state changed to UP", "ugen0.2: <QEMU QEMU USB Tablet> at usbus0",
+    "uhid0: <QEMU QEMU USB Tablet> on usbus0", "calcru: runtime went backwards from 3 usec to 2 "
+    "usec for pid 11 (idle)", "random: unblocking device.", "Limiting closed port RST response "
+    "from 312 to 200 packets/sec", "pid 912 (sh), jid 0, uid 0: exited on signal 2",
+)
+PATIENCE = 10.0
+
+
+class Rehearsal:
+    """Simulated machines behind `telnet://127.0.0.1:PORT`.
+
+    `speed` is simulated seconds per real second, `noise` the chance that a kernel message falls
+    into a piece of output (0 to 1), `scenario` a name of `scenario.SCENARIOS` or a `Scenario`.
+    Raises `RehearsalUnavailable` where the virtual shell is not installed.
+    """
+
+    def __init__(self, speed: float = 20.0, seed: int = 1, noise: float = 0.0,
+                 scenario: Scenario | str = "restore") -> None:
+        interpreter()
+        self.scenario = _named(scenario) if isinstance(scenario, str) else scenario
+        self.clock = Clock(speed)
+        self._rng = random.Random(seed)  # noqa: S311 - a simulation
+        self.target = make_target(self.scenario, self.clock, self._rng)
+        self.server = make_server(self.scenario, self.clock, self._rng)
+        self.server.streams = self.target.streams
+        door = self.server.door
+        assert door is not None  # noqa: S101 - make_server gives it one
+        self.door = door
+        self.target.network = {door.addresses[0]: door}
+        self.target.far_ends = {door.hostname: self.server}
+        self.private_key, public = private_key(self._rng)
+        self.locked_key, locked = private_key(self._rng, encrypted=True)
+        door.authorized |= {public, locked}
+        self.old_fingerprint = self.host_fingerprint
+        if self.scenario.changed_host_key:
+            door.change_host_keys(self._rng)
+        self._noise = noise
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._ready = threading.Event()
+        self._stop: asyncio.Event | None = None
+        self._failure: BaseException | None = None
+        self.port: TelnetPort | None = None
+        self.console: Console | None = None
+
+    # Life
+
+    def __enter__(self) -> Rehearsal:
+        """Start the machines; the console can be reached when this returns."""
+        self._thread = threading.Thread(target=self._live, name="rehearsal", daemon=True)
+        self._thread.start()
+        self._ready.wait(PATIENCE)
+        if self._failure is not None:
+            self._thread.join()
+            raise self._failure
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        """Pull all plugs."""
+        del kind, value, trace
+        self.close()
+
+    def close(self) -> None:
+        """End everything that runs; returns when the thread is gone."""
+        if self._loop is not None and self._stop is not None and self._thread is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(PATIENCE)
+
+    def _live(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except BaseException as exc:  # the thread's end is told to who waits
+            self._failure = exc
+        finally:
+            self._ready.set()
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        m = self.target
+        m.down = asyncio.Event()
+        port = TelnetPort(lambda data: tty.feed(data), lambda: console.plugged.set())
+        tty = Tty(port.send, noise=self._noise, rng=random.Random(self._rng.random()))  # noqa: S311
+        tty.noise_lines = KERNEL_NOISE
+        tty.quiet = lambda: m.sysctls.get("kern.consmute", "0") != "0"
+        m.tty = tty
+        console = Console(m, tty, port, self.scenario)
+        self.port, self.console = port, console
+        live_files(m)
+        live_files(self.server)
+        port.taken = self.scenario.console_taken
+        await port.open()
+        self._ready.set()
+        work = asyncio.ensure_future(self._power(console))
+        stop = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done() and not work.cancelled() and work.exception() is not None:
+            self._failure = work.exception()
+        elif not stop.done():
+            await stop
+        for task in (work, *m.detached):
+            task.cancel()
+        await port.close()
+        await asyncio.gather(work, *m.detached, return_exceptions=True)
+        stop.cancel()
+
+    async def _power(self, console: Console) -> None:
+        await console.main(lambda: power_cycle(self.target))
+        if self.port is not None:
+            await asyncio.sleep(0.05)
+            await self.port.close()
+
+    # What a test or a front end may ask
+
+    @property
+    def url(self) -> str:
+        """Where the target's console is."""
+        return f"telnet://127.0.0.1:{self.port.port if self.port else 0}"
+
+    @property
+    def host_fingerprint(self) -> str:
+        """The server's ED25519 key as `SHA256:…`."""
+        return fingerprint(self.door.host_keys["ssh-ed25519"])
+
+    @property
+    def accidents(self) -> list[str]:
+        """What happened that must never happen to a real machine."""
+        return list(self.target.accidents)
+
+    @property
+    def state(self) -> str:
+        """What the console shows: booting, question, dialog, login, shell, installing, off …"""
+        return self.console.state if self.console else "off"
+
+    def would_boot(self) -> list[str]:
+        """Reasons why the target's first disk would not boot; empty: it would."""
+        return self.inside(lambda: would_boot(self.target))
+
+    def inside(self, action: Callable[[], T]) -> T:
+        """Run `action` on the machines' own loop and return what it returns."""
+        loop = self._loop
+        if loop is None or not loop.is_running():
+            return action()
+        box: list[T] = []
+        errors: list[BaseException] = []
+        done = threading.Event()
+
+        def run() -> None:
+            try:
+                box.append(action())
+            except BaseException as exc:  # handed to the caller's thread
+                errors.append(exc)
+            done.set()
+
+        loop.call_soon_threadsafe(run)
+        if not done.wait(PATIENCE):
+            raise TimeoutError("the rehearsal does not answer")
+        if errors:
+            raise errors[0]
+        return box[0]
+
+    def change_disk(self, serial: str | None = None, *, new_contents: bool = False) -> None:
+        """Somebody swaps the disk, or writes to it, behind the wizard's back."""
+
+        def change() -> None:
+            disk = self.target.disks[0]
+            if serial is not None:
+                disk.serial = serial
+            if new_contents:
+                _old_table(self.target, self._rng)
+
+        self.inside(change)
+
+    def change_host_key(self) -> None:
+        """From now on another machine answers at the server's address."""
+        self.inside(lambda: self.door.change_host_keys(self._rng))
+
+    def refuse(self, refused: bool = True) -> None:
+        """The server's sshd goes away, or comes back."""
+        self.inside(lambda: setattr(self.door, "refused", refused))
+
+    def cut_cable(self, cut: bool = True) -> None:
+        """The network between the machines fails, or works again."""
+        self.inside(lambda: setattr(self.target, "cable_cut", cut))
+
+    def hang_up(self) -> None:
+        """The console's connection breaks; the machine goes on."""
+        if self.port is not None:
+            self.inside(self.port.drop)
+
+    def kernel_message(self, line: str) -> None:
+        """The target's kernel prints a line now."""
+        self.inside(lambda: self.target.kernel(line))
+
+
+def _named(name: str) -> Scenario:
+    return scenario(name)
+
+
+def _old_table(machine: Machine, rng: random.Random) -> None:
+    from zrwizard.rehearsal.targets import old_pool  # noqa: PLC0415
+
+    disk = machine.disks[0]
+    if disk.table is None:
+        old_pool(disk, "surprise", rng, machine.clock)
+
+
+def variant(base: str, **changes: object) -> Scenario:
+    """A named scenario with some switches changed."""
+    return replace(scenario(base), **changes)  # type: ignore[arg-type]
