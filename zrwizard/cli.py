@@ -163,7 +163,7 @@ def _restore(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int
     show_plan = _plan_printer(args.plan) if args.plan else None
     # A plan on stdout stands alone there; everything else is said on stderr.
     front = Headless(
-        flow, request.answers, secrets, args.confirm_erase, _printer(args, show_plan is not None)
+        flow, request.answers, secrets, args.confirm_erase, printer(args, show_plan is not None)
     )
     return headless(request, front, show_plan=show_plan).exit
 
@@ -290,7 +290,8 @@ def _plan_printer(form: str) -> Callable[[Plan], None]:
     return show
 
 
-def _printer(args: argparse.Namespace, aside: bool = False) -> Printer:
+def printer(args: argparse.Namespace, aside: bool = False) -> Printer:
+    """Return what prints the events that `args` ask for; `aside` on stderr."""
     out = sys.stderr if aside else sys.stdout
     if getattr(args, "json", False):
         return JsonLines(out)
@@ -301,7 +302,7 @@ def _early(args: argparse.Namespace, outcome: Outcome) -> int:
     """Say how it ended where no run had begun; with --json as the one event that there is."""
     if getattr(args, "json", False):
         finished = RunFinished(int(outcome.exit), outcome.what, outcome.now, "", 0.0)
-        _printer(args, bool(getattr(args, "plan", None))).show(finished)
+        printer(args, bool(getattr(args, "plan", None))).show(finished)
     else:
         print(f"zrwizard: {outcome.what} {outcome.now}".rstrip(), file=sys.stderr)
     return outcome.exit

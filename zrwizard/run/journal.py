@@ -270,8 +270,11 @@ def load(path: Path) -> Unfinished | None:
 def find_unfinished(state_dir: Path, console: str, flow: str) -> Unfinished | None:
     """Return the newest run on `console` that was begun and has not ended well, or None.
 
-    A run that was followed by one that ended well is history, and is not found.
+    A run that was followed by one that ended well is history, and is not found. Nor is one on
+    simulated machines: they ended with their process.
     """
+    if console.startswith("rehearsal:"):
+        return None
     found = [
         run
         for path in state.runs_dir(state_dir).glob(f"*/{NAME}")

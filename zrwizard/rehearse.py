@@ -1,0 +1,155 @@
+"""The same restore on simulated machines: started here, reached like real ones, judged after."""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from zrwizard import cli
+from zrwizard.flows.moves import Answers
+from zrwizard.headless import Headless, Printer
+from zrwizard.rehearsal import Rehearsal, RehearsalUnavailable
+from zrwizard.run.events import Event, Exit, Note, RunFinished
+from zrwizard.secrets import Secret, Secrets
+
+SCHEME = "rehearsal://"
+HEADLESS_SPEED = 60.0
+SCREEN_SPEED = 20.0
+_POLL = 0.25
+_running: dict[str, Rehearsal] = {}
+
+
+def resolve(url: str, *, seed: int = 1, speed: float = SCREEN_SPEED) -> str:
+    """Return the URL where the console at `url` really is.
+
+    `rehearsal://NAME` starts the machines of that scenario, once in a process, and they run until
+    the process ends; any other URL is returned as it is. Raises ValueError for an unknown name
+    and `RehearsalUnavailable`.
+    """
+    if not url.startswith(SCHEME):
+        return url
+    return machines(url.removeprefix(SCHEME), seed=seed, speed=speed).url
+
+
+def machines(name: str, *, seed: int = 1, speed: float = SCREEN_SPEED) -> Rehearsal:
+    """Return the running machines of the scenario `name`, started where they do not run yet."""
+    name = name or "restore"
+    if name not in _running:
+        made = Rehearsal(speed=speed, seed=seed, scenario=name)
+        made.__enter__()
+        atexit.register(made.close)
+        _running[name] = made
+    return _running[name]
+
+
+def words(made: Rehearsal) -> tuple[tuple[str, str], ...]:
+    """Return what an operator of the rehearsal must know: (what, value) pairs."""
+    told = answers(made)
+    return (
+        ("backup server", told["server.host"]),
+        ("its ssh port", told["server.port"]),
+        ("password there", made.scenario.password),
+        ("its host key", told["server.host_key"]),
+        ("disk to erase", told["target.disk"]),
+    )
+
+
+def answers(made: Rehearsal) -> Answers:
+    """Return the answers with which the rehearsed restore goes through."""
+    return Answers(
+        {
+            "network.mode": "dhcp",
+            "server.host": made.door.addresses[0],
+            "server.port": str(made.scenario.server_port),
+            "server.user": "root",
+            "server.host_key": made.old_fingerprint,
+            "server.auth": "password",
+            "source.dataset": "hostA",
+            "source.snapshot": "newest",
+            "source.release": "14",
+            "target.disk": made.scenario.disk_serial,
+            "target.swap": "2g",
+            "target.pool": "zroot",
+            "finish.action": "reboot",
+        }
+    )
+
+
+@dataclass(slots=True)
+class _Judge:
+    """Passes events on, but holds the last one back until the simulated disk was looked at."""
+
+    printer: Printer
+    last: RunFinished | None = None
+
+    def show(self, event: Event) -> None:
+        """Print `event`, the end apart."""
+        if isinstance(event, RunFinished):
+            self.last = event
+        else:
+            self.printer.show(event)
+
+
+def run(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int:
+    """Do what `zrwizard rehearse` asks for; return the exit code."""
+    url = f"{SCHEME}{args.flow}"
+    flow = cli.flow_named(args.flow)
+    if not (args.headless or args.json):
+        from zrwizard import app  # noqa: PLC0415 - Textual is loaded for screens only
+
+        request = cli.Request(
+            flow, url, Answers(), secrets, state_dir, fresh=True, style=args.style
+        )
+        try:
+            machines(args.flow, seed=args.seed, speed=args.speed or SCREEN_SPEED)
+        except RehearsalUnavailable as error:
+            raise cli.UsageError(str(error)) from None
+        return app.run(request, secrets=secrets, state_dir=state_dir, style=args.style)
+    try:
+        made = machines(args.flow, seed=args.seed, speed=args.speed or HEADLESS_SPEED)
+    except RehearsalUnavailable as error:
+        raise cli.UsageError(str(error)) from None
+    return rehearse(made, cli.printer(args), secrets, state_dir)
+
+
+def rehearse(made: Rehearsal, printer: Printer, secrets: Secrets, state_dir: Path) -> int:
+    """Run the restore on `made` without a person; 0 only if the simulated disk would boot."""
+    secrets.add(Secret("server", made.scenario.password))
+    secrets.add(Secret("console", made.scenario.root_password))
+    flow = cli.flow_named("restore")
+    given = answers(made)
+    judge = _Judge(printer)
+    front = Headless(flow, given, secrets, made.scenario.disk_serial, judge)
+    request = cli.Request(
+        flow, made.url, given, secrets, state_dir / "rehearsals", fresh=True
+    )
+    finished = cli.headless(request, front, interval=_POLL)
+    verdict = judged(made, finished)
+    for text in (*made.would_boot(), *made.accidents):
+        printer.show(Note(text, "warning"))
+    printer.show(verdict)
+    return verdict.exit
+
+
+def judged(made: Rehearsal, finished: RunFinished) -> RunFinished:
+    """Return how the rehearsal ended: a run that went well may still have made no good disk."""
+    if finished.exit != Exit.DONE:
+        return finished
+    accidents, missing = made.accidents, made.would_boot()
+    if accidents:
+        what = f"What must never happen to a real machine did: {' '.join(accidents)}"
+    elif missing:
+        what = f"The simulated disk would not boot: {' '.join(missing)}"
+    else:
+        return replace(
+            finished,
+            summary=f"{finished.summary} The simulated disk boots; nothing real was touched.",
+        )
+    return replace(
+        finished,
+        exit=int(Exit.FAILED),
+        summary=what,
+        now="This is a fault of zrwizard: please report it with the report and the journal.",
+    )
