@@ -316,7 +316,8 @@ def finish_steps(choices: Choices) -> tuple[Step, ...]:
             ),
             danger=Danger.CHANGES,
             look=gone,
-            proof=f"{gone} || " + shtext.refuse("A key file is still there: remove it by hand."),
+            proof=f"if {gone}; then exit 0; fi\n"
+            + shtext.refuse("A key file is still there: remove it by hand."),
         ),
         Step(
             id="unmark",

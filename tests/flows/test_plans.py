@@ -1,0 +1,192 @@
+"""Plans as data: facts and answers in, commands out; the kept texts were read by a person."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.flows.world import ANSWERS, World, target
+from zrwizard import export
+from zrwizard.flows.moves import Answers, Review
+from zrwizard.plan import Danger, Plan, Step, Transfer, from_json, typed_text
+
+PLANS = Path(__file__).parent.parent / "plans"
+CASES = json.loads((PLANS / "cases.json").read_text())
+
+
+def plan_of(name: str) -> Plan:
+    case = CASES[name]
+    world = World(target(case["machine"]))
+    given = {**ANSWERS, "server.host_key": world.server["fingerprint"], **case["answers"]}
+    move = world.walk(Answers(given))
+    assert isinstance(move, Review), move
+    return move.plan
+
+
+def texts(step: Step) -> list[str]:
+    found = [text for text in (step.look, step.guard, step.proof) if text]
+    if isinstance(step.action, Transfer):
+        found.append(step.action.reset)
+    return [*found, typed_text(step.action)]
+
+
+def commands(plan: Plan) -> str:
+    rows = [f"# {plan.title}"]
+    for step in plan.steps:
+        rows.append(f"\n## {step.id} ({step.phase}, {step.danger})")
+        if step.destroys:
+            rows.append(f"destroys: {step.destroys}")
+        rows.append(typed_text(step.action))
+    rows.append("\n# notes")
+    return "\n".join([*rows, *plan.notes]) + "\n"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_commands_are_the_kept_ones(name: str) -> None:
+    path = PLANS / f"{name}.txt"
+    found = commands(plan_of(name))
+    if os.environ.get("ZRWIZARD_RECORD"):
+        path.write_text(found)
+    assert found == path.read_text()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_text_is_posix(name: str, tmp_path: Path) -> None:
+    # One file a plan: each text in a function's subshell, as the shell protocol runs it.
+    number = 0
+    parts = ["#!/bin/sh", "# shellcheck disable=SC2235"]
+    for step in plan_of(name).steps:
+        for text in texts(step):
+            if not text.startswith("write /"):
+                number += 1
+                parts += [f"f{number}() (", text, ")", f"f{number}"]
+                path = tmp_path / f"{number}.sh"
+                path.write_text(text + "\n")
+                subprocess.run(["dash", "-n", str(path)], check=True)
+    whole = tmp_path / "whole.sh"
+    whole.write_text("\n".join(parts) + "\n")
+    subprocess.run(["shellcheck", "-s", "sh", str(whole)], check=True)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_json_round_trip(name: str) -> None:
+    plan = plan_of(name)
+    assert from_json(plan.to_json()) == plan
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_every_plan_keeps(name: str) -> None:
+    plan = plan_of(name)
+    ids = [step.id for step in plan.steps]
+    assert len(ids) == len(set(ids))
+    assert plan.disk is not None
+    phases = [step.phase for step in plan.steps]
+    assert phases == sorted(phases, key=list(type(phases[0])).index)
+    for step in plan.steps:
+        if step.danger is Danger.ERASES:
+            assert step.guard is not None, step.id
+            assert f"diskinfo {plan.disk.name}" in step.guard, step.id
+            assert str(plan.disk.size) in step.guard, step.id
+            assert "zpool status -P" in step.guard, step.id
+            assert step.look is not None, step.id
+            assert step.proof is not None, step.id
+    everything = "\n".join(text for step in plan.steps for text in texts(step))
+    for forbidden in ("/root", "kern.geom.debugflags", "StrictHostKeyChecking=no", "rm -rf"):
+        assert forbidden not in everything
+    for line in everything.split("\n"):
+        if "zpool import" in line and "timeout" not in line:
+            assert "-N -R /mnt" in line
+    receive = next(step for step in plan.steps if isinstance(step.action, Transfer))
+    assert "zfs receive -v -Fu" in typed_text(receive.action)
+
+
+def test_harmless_steps_come_first() -> None:
+    plan = plan_of("blank-bios")
+    first = next(n for n, step in enumerate(plan.steps) if step.danger is Danger.ERASES)
+    assert {str(step.phase) for step in plan.steps[:first]} == {"network", "login", "disk"}
+
+
+def test_secrets_are_named_only() -> None:
+    plan = plan_of("used-key-poweroff")
+    assert '"secret": "key"' in plan.to_json()
+    assert "<secret:key>" in typed_text(next(s for s in plan.steps if s.id == "key").action)
+
+
+def test_labels_of_other_disks_are_not_taken_again() -> None:
+    world = World(target("used"))
+    given = {
+        **ANSWERS,
+        "server.host_key": world.server["fingerprint"],
+        "target.disk": "SCSI0001",
+        "target.swap": "0",
+    }
+    move = world.walk(Answers(given))
+    assert isinstance(move, Review)
+    text = commands(move.plan)
+    assert "/dev/gpt/efiboot1" in text
+    assert "zroot gpt/zfs1" in text
+    assert "efiboot0" not in text
+    assert any("Another disk holds a pool that is called zroot too" in n for n in move.plan.notes)
+
+
+def test_disk_without_serial_is_named_by_name_and_size() -> None:
+    machine = target("blank")
+    disks = tuple(
+        replace(disk, disk=replace(disk.disk, ident=None)) if disk.name == "vtbd0" else disk
+        for disk in machine.disks
+    )
+    world = World(replace(machine, disks=disks))
+    given = {
+        **ANSWERS,
+        "server.host_key": world.server["fingerprint"],
+        "target.disk": "vtbd0",
+    }
+    move = world.walk(Answers(given))
+    assert isinstance(move, Review)
+    assert move.plan.disk is not None
+    assert move.plan.disk.typed == "vtbd0 4294967296"
+    guards = [step.guard for step in move.plan.steps if step.guard and step.danger == "erases"]
+    assert guards
+    assert all("diskinfo -s" not in guard for guard in guards)
+
+
+@pytest.mark.parametrize(
+    ("files", "method", "expected"),
+    [
+        (frozenset({"pmbr", "gptzfsboot", "loader.efi"}), "UEFI", "that of the install medium"),
+        (frozenset({"pmbr", "gptzfsboot"}), "UEFI", "will not start from this disk"),
+        (frozenset(), "BIOS", "will not start from this disk"),
+        (frozenset({"loader.efi"}), "UEFI", "only UEFI will start it"),
+    ],
+)
+def test_boot_files_of_medium_or_restored_system(
+    files: frozenset[str], method: str, expected: str
+) -> None:
+    world = World(replace(target("blank"), boot_files=files, boot_method=method))
+    given = {**ANSWERS, "server.host_key": world.server["fingerprint"]}
+    move = world.walk(Answers(given))
+    assert isinstance(move, Review)
+    text = commands(move.plan)
+    assert expected in text
+    assert ("## boot-code (" in text) == ({"pmbr", "gptzfsboot"} <= files)
+    assert ("## efi-loader (" in text) == ("loader.efi" in files)
+    missing = [note for note in move.plan.notes if "install medium has no" in note]
+    assert len(missing) == (not {"pmbr", "gptzfsboot"} <= files) + ("loader.efi" not in files)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_exports(name: str, tmp_path: Path) -> None:
+    plan = plan_of(name)
+    path = tmp_path / "plan.sh"
+    path.write_text(export.to_sh(plan))
+    subprocess.run(["dash", "-n", str(path)], check=True)
+    subprocess.run(["shellcheck", "-s", "sh", str(path)], check=True)
+    book = export.to_markdown(plan)
+    for step in plan.steps:
+        assert step.why.split("`")[0][:20] in book.replace("\\", "")
+    assert book.count("```") % 2 == 0

@@ -1,0 +1,220 @@
+"""A plan for people without the wizard: a POSIX sh script, and a runbook in Markdown.
+
+Both hold the very commands that the wizard would run. Neither holds a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import assert_never
+
+from zrwizard.freebsd import sh, size
+from zrwizard.plan import (
+    Action,
+    Command,
+    Danger,
+    Dialogue,
+    Identity,
+    Leave,
+    Plan,
+    Step,
+    Transfer,
+    Upload,
+    action_kind,
+)
+
+_HEAD = """\
+#!/bin/sh
+# {title}
+#
+# Made by zrwizard; the same commands as its plan of {count} steps, to be run by hand as root on
+# the target. It stops at the first failure, and can be started again: each step looks first.
+# A console can go away: run it under `nohup` or in a terminal that stays, when the transfer is long.
+{notes}
+# Every question runs in a subshell, so that its `exit` ends the question and not the script.
+# shellcheck disable=SC2235
+set -u
+umask 077
+state={state}
+mkdir -p "$state" || exit 1
+
+say() {{ printf '%s\\n' "$*"; }}
+fail() {{ printf '%s\\n' "$*" >&2; exit 1; }}
+
+# step ID TITLE ERASES INPUT: look (an erasing step only if it was begun before), guard, act, prove.
+step() {{
+  say "== $2"
+  if [ "$3" = no ] || [ -e "$state/$1" ]; then
+    if look </dev/null >/dev/null 2>&1; then
+      say "   was so already"
+      return 0
+    fi
+  fi
+  guard </dev/null || fail "Refused: the step '$1' is not safe now. Nothing was done by it."
+  if [ -e "$state/$1" ]; then again </dev/null || fail "Failed: what '$1' left cannot be cleared."; fi
+  : > "$state/$1"
+  if [ "$4" = terminal ]; then act; else act </dev/null; fi || fail "Failed: '$1'. Nothing after it was done."
+  proof </dev/null || fail "Failed: '$1' was done but is not proven."
+}}
+"""  # noqa: E501 - sh text
+
+_CONFIRM = """
+say {erases}
+say {held}
+printf '%s' {prompt}
+IFS= read -r typed || exit 1
+[ "$typed" = {identity} ] || fail "Refused: that is not the disk's identity. Nothing was done."
+"""
+
+_TAIL = """
+say "All steps are done and proven."
+"""
+
+
+def to_sh(plan: Plan) -> str:
+    """Return `plan` as one POSIX sh script; it passes `sh -n` and shellcheck."""
+    notes = "".join(f"# * {_comment(note)}\n" for note in plan.notes)
+    parts = [
+        _HEAD.format(
+            title=_comment(plan.title),
+            count=len(plan.steps),
+            notes="#\n" + notes if notes else "",
+            state=sh.quote(f"/tmp/zr-{plan.token}.steps"),  # noqa: S108 - on the target
+        )
+    ]
+    if plan.erases and plan.disk is not None:
+        parts.append(_confirmation(plan.disk))
+    parts += [_step(step) for step in plan.steps]
+    return "\n".join(parts) + _TAIL
+
+
+def _comment(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _confirmation(disk: Identity) -> str:
+    name = f"{disk.name}, {disk.descr}" if disk.descr else disk.name
+    what = "serial number" if disk.serial else "name and size in bytes"
+    return _CONFIRM.format(
+        erases=sh.quote(f"This erases the disk {name} with {size.human(disk.size)}."),
+        held=sh.quote(f"It held, when it was surveyed: {disk.summary}."),
+        prompt=sh.quote(f"Type the {what} of the disk ({disk.typed}) to go on: "),
+        identity=sh.quote(disk.typed),
+    )
+
+
+def _step(step: Step) -> str:
+    again = step.action.reset if isinstance(step.action, Transfer) else ":"
+    erases = "yes" if step.danger is Danger.ERASES else "no"
+    where = "terminal" if isinstance(step.action, Dialogue) else "none"
+    words = sh.join(["step", step.id, step.title, erases, where])
+    head = f"# --- {step.id}: {_comment(step.why)}"
+    if step.destroys:
+        head += f"\n# Destroys: {_comment(step.destroys)}"
+    return "\n".join(
+        (
+            head,
+            _function("look", step.look or "exit 1"),
+            _function("guard", step.guard or ":"),
+            _function("again", again),
+            _function("act", _act(step.action)),
+            _function("proof", step.proof or ":"),
+            words,
+            "",
+        )
+    )
+
+
+def _function(name: str, body: str) -> str:
+    return f"{name}() (\n{body}\n)"
+
+
+def _act(action: Action) -> str:
+    match action:
+        case Command(text=text) | Dialogue(text=text) | Transfer(text=text) | Leave(text=text):
+            return text
+        case Upload(path=path, mode=mode, content=content, secret=secret):
+            if secret is not None:
+                what = f"Put the secret '{secret}' into {path} (chmod {mode:o}), and start again."
+                put = f"printf '%s\\n' {sh.quote(what)} >&2"
+                return f"[ -s {sh.quote(path)} ] || {{ {put}; exit 1; }}"
+            return f"{_write(path, content or '')} || exit 1\nchmod {mode:o} {sh.quote(path)}"
+        case _:
+            assert_never(action)
+
+
+def _write(path: str, content: str) -> str:
+    if not content.endswith("\n"):
+        return sh.write_text(path, content)
+    end = "END_OF_FILE"
+    while end in content.splitlines():
+        end += "_"
+    # `if` lets the command go on behind the here-document.
+    return f"if ! cat > {sh.quote(path)} <<'{end}'\n{content}{end}\nthen exit 1; fi; true"
+
+
+def to_markdown(plan: Plan) -> str:
+    """Return `plan` as a runbook: every command with reason, danger, checks and proof."""
+    parts = [f"# {_inline(plan.title)}", ""]
+    if plan.disk is not None:
+        parts += [_disk(plan.disk), ""]
+    parts += [f"* {_inline(note)}" for note in plan.notes] + ([""] if plan.notes else [])
+    phase = ""
+    for number, step in enumerate(plan.steps, 1):
+        if step.phase != phase:
+            phase = step.phase
+            parts += [f"## {phase.capitalize()}", ""]
+        parts += _section(number, step)
+    return "\n".join(parts).rstrip("\n") + "\n"
+
+
+def _disk(disk: Identity) -> str:
+    serial = f"serial number `{disk.serial}`" if disk.serial else "no serial number"
+    descr = f", {_inline(disk.descr)}" if disk.descr else ""
+    return (
+        f"**Erases the disk `{disk.name}`{descr}: {serial}, {disk.size} bytes "
+        f"({size.human(disk.size)}).** It held: {_inline(disk.summary)}."
+    )
+
+
+def _section(number: int, step: Step) -> list[str]:
+    parts = [f"### {number}. {_inline(step.title)}", "", _inline(step.why), ""]
+    if step.danger is Danger.ERASES:
+        parts += [f"**Erases.** {_inline(step.destroys or '')}".rstrip(), ""]
+    for what, text in (
+        ("Skipped if this succeeds", step.look),
+        ("Only if this succeeds", step.guard),
+    ):
+        if text:
+            parts += [f"{what}:", "", _block(text), ""]
+    parts += [_introduction(step.action), "", _block(_act(step.action)), ""]
+    if isinstance(step.action, Transfer):
+        parts += ["Before another try:", "", _block(step.action.reset), ""]
+    if step.proof:
+        parts += ["Proven if this succeeds:", "", _block(step.proof), ""]
+    return parts
+
+
+def _introduction(action: Action) -> str:
+    match action_kind(action):
+        case "dialogue":
+            return "Type this, and answer its prompts:"
+        case "upload":
+            return "Write this file:"
+        case "transfer":
+            return "Run this, detached from the terminal (`nohup sh FILE &`); it takes long:"
+        case "leave":
+            return "Leave:"
+        case _:
+            return "Run:"
+
+
+def _inline(text: str) -> str:
+    """`text` as Markdown that shows exactly its characters."""
+    return re.sub(r"([\\`*_<>\[\]#|])", r"\\\1", _comment(text))
+
+
+def _block(text: str) -> str:
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}sh\n{text.rstrip(chr(10))}\n{fence}"
