@@ -1,0 +1,241 @@
+"""Every question of every flow: one page, driven by `zrwizard.flows.moves.Question`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import assert_never
+
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from screens.commands import BACK, Command
+from screens.page import Page
+from screens.style import printable
+from screens.widgets.choices import Choices
+from screens.widgets.lines import Lines, Row
+from screens.widgets.secretbox import SecretBox
+from zrwizard.flows.moves import Agree, Choose, Enter, EnterSecret, Question
+from zrwizard.plan import Problem
+from zrwizard.secrets import Secret, SecretError, read_spec
+
+ANSWER = Command("answer", ("enter",), "go on", "Answer and go on", "Gives the answer shown.")
+AGREE = Command("agree", ("y",), "yes, agree", "Agree", "Says yes to what is shown.")
+REJECT = Command("reject", ("n",), "no", "Do not agree", "Goes back to the question before.")
+FORWARD = Command(
+    "forward",
+    ("f", "ctrl+n"),
+    "forward",
+    "Forward",
+    "Gives the same answer as before you went back.",
+)
+
+_ABOUT = {
+    Choose: (
+        "Up and down move the cursor (j and k do too), Enter chooses. A row with * is proposed. "
+        "A row with x cannot be chosen; the lines below the list say why."
+    ),
+    Enter: "Type the answer and press Enter. An empty line means what is shown as the default.",
+    EnterSecret: (
+        "What you type is not shown, not kept on any disk, and typed on the machine only where it "
+        "is asked for, without an echo. ^u rubs all of it out."
+    ),
+    Agree: (
+        "Compare what is shown with what you know from elsewhere. y agrees; n goes back. "
+        "Enter does nothing here, so that nobody agrees by mistake."
+    ),
+}
+
+
+class QuestionPage(Page):
+    """Asks one question; the answer goes to the desk."""
+
+    CSS_PATH = "question.tcss"
+
+    def __init__(
+        self, question: Question, problem: Problem | None, before: str | None, crumb: str = ""
+    ) -> None:
+        self._question = question
+        self._crumb = crumb
+        super().__init__()
+        self._problem = problem
+        self._before = before
+        self._done = False
+
+    @property
+    def crumb(self) -> str:
+        """The page that the flow gave the question; a driver's own question has none."""
+        return self._crumb or page_name(self._question.page)
+
+    @property
+    def about(self) -> str:
+        """The question's own words, then how to answer this kind."""
+        question = self._question
+        return f"{question.title}\n{question.help}\n{_ABOUT[type(question)]}"
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """The commands fit the kind of question."""
+        answering = (AGREE, REJECT) if isinstance(self._question, Agree) else (ANSWER,)
+        return (*answering, BACK, FORWARD, *super().commands)
+
+    def can(self, name: str) -> bool:
+        """Forward needs an answer from before."""
+        if name == "forward":
+            return self._before is not None and not isinstance(self._question, Agree)
+        return super().can(name)
+
+    def body(self) -> Iterable[Widget]:
+        """Yield title, help, problem, and what this kind is answered with."""
+        question = self._question
+        yield Static(printable(question.title), classes="title", markup=False)
+        yield Static(printable(question.help), classes="help", markup=False)
+        problem = Static("", classes="problem", id="problem", markup=False)
+        yield problem
+        yield Static("", classes="blank")
+        match question:
+            case Choose():
+                start = self._before or question.default
+                yield Choices(question.options, question.columns, start, id="choices")
+                yield Static("", id="position")
+                yield Static("", id="detail", markup=False)
+            case Enter():
+                yield Static(_hint(question), classes="label", id="hint", markup=False)
+                yield Input(self._before or "", id="text")
+            case EnterSecret(from_file=True):
+                label = "Its file, such as ~/.ssh/id_ed25519 (the mode must be 0600):"
+                yield Static(label, classes="label")
+                yield Input("", id="path")
+            case EnterSecret():
+                yield SecretBox(id="secret")
+            case Agree():
+                yield Lines(id="text-shown")
+            case _:
+                assert_never(question)
+
+    def mounted(self) -> None:
+        """Put the focus where the answer goes."""
+        if self._problem is not None:
+            self.complain(str(self._problem))
+        if isinstance(self._question, Agree):
+            rows = [Row(line) for line in printable(self._question.text).split("\n")]
+            self.query_one("#text-shown", Lines).show(rows)
+        for widget in self.query("#choices, #text, #path, #secret, #text-shown"):
+            widget.focus()
+
+    def complain(self, text: str) -> None:
+        """Say why the answer will not do."""
+        problem = self.query_one("#problem", Static)
+        problem.update(printable(text))
+        problem.display = True
+
+    # What comes from the widgets
+
+    def on_choices_highlighted(self, event: Choices.Highlighted) -> None:
+        """Show the marked row's detail, and why it is locked if it is."""
+        option = event.option
+        words = [f"Cannot be chosen: {option.locked}"] if option.locked else []
+        words += [option.detail] if option.detail else []
+        self.zr.put_text(self.query_one("#detail", Static), printable("\n".join(words)))
+        position = self.query_one("#choices", Choices).position
+        self.zr.put_text(self.query_one("#position", Static), position)
+
+    def on_choices_chosen(self, event: Choices.Chosen) -> None:
+        """Take it, unless it is locked."""
+        option = event.option
+        if option.locked:
+            self.complain(f"{option.label} cannot be chosen: {option.locked}")
+        else:
+            self._reply(option.value)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter in a field."""
+        event.stop()
+        self.do_answer()
+
+    def on_secret_box_submitted(self, event: SecretBox.Submitted) -> None:
+        """Enter in the secret's field."""
+        event.stop()
+        self.do_answer()
+
+    # Commands
+
+    def do_answer(self) -> None:
+        """Answer with what is chosen or typed."""
+        question = self._question
+        match question:
+            case Choose():
+                current = self.query_one("#choices", Choices).current
+                if current is not None:
+                    self.on_choices_chosen(Choices.Chosen(current))
+            case Enter():
+                self._reply(self.query_one("#text", Input).value.strip() or question.default)
+            case EnterSecret(from_file=True):
+                self._reply_file(question)
+            case EnterSecret():
+                self._reply_secret(question)
+            case Agree():
+                pass
+            case _:
+                assert_never(question)
+
+    def _reply_secret(self, question: EnterSecret) -> None:
+        box = self.query_one("#secret", SecretBox)
+        if len(box):
+            self._reply(box.take(question.secret))
+        else:
+            self.complain("Nothing was typed yet.")
+
+    def _reply_file(self, question: EnterSecret) -> None:
+        path = self.query_one("#path", Input).value.strip()
+        if not path:
+            self.complain("Type the path of the file first.")
+            return
+        try:
+            secret = read_spec(f"{question.secret}=file:{Path(path).expanduser()}")
+        except (SecretError, RuntimeError) as error:
+            self.complain(str(error).removeprefix(f"--secret {question.secret}: "))
+            return
+        self._reply(secret)
+
+    def do_agree(self) -> None:
+        """Say yes."""
+        if isinstance(self._question, Agree):
+            self._reply(self._question.value)
+
+    def do_reject(self) -> None:
+        """Say no: the question before comes again."""
+        self.do_back()
+
+    def do_forward(self) -> None:
+        """Give the answer from before."""
+        question = self._question
+        if isinstance(question, EnterSecret):
+            kept = self.zr.secrets.get(question.secret)
+            if kept is not None:
+                self._reply(kept)
+        elif self._before is not None:
+            self._reply(self._before)
+
+    def do_back(self) -> None:
+        """Go to the question before."""
+        if not self._done:
+            self._done = True
+            self.zr.go_back(self._question)
+
+    def _reply(self, value: str | Secret) -> None:
+        if not self._done:
+            self._done = True
+            self.zr.answer(self._question, value)
+
+
+def _hint(question: Enter) -> str:
+    if question.default:
+        return f"Empty means: {question.default}"
+    return f"For example: {question.example}" if question.example else ""
+
+
+def page_name(page: str) -> str:
+    """Return the breadcrumb's word for a flow's page."""
+    words = {"login": "Source", "server": "Source", "disks": "Disk", "layout": "Disk"}
+    return words.get(page.lower(), page.capitalize())

@@ -1,0 +1,197 @@
+"""The plan before anything is done: every command in order, and the typed confirmation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from textual.containers import Vertical
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from screens.commands import BACK, Command
+from screens.page import Page
+from screens.style import printable
+from screens.widgets.lines import Lines, Row
+from screens.words import DANGER, size
+from zrwizard.export import to_markdown, to_sh
+from zrwizard.plan import Danger, Plan, Step, typed_text
+
+TRIES = 3
+
+
+def plan_rows(plan: Plan) -> Iterator[Row]:
+    """Yield the plan as rows: notes, then each step with its reason, price, command and proof."""
+    for note in plan.notes:
+        yield Row(f"Note: {printable(note)}", "strong", 6)
+    if plan.notes:
+        yield Row("")
+    for number, step in enumerate(plan.steps, 1):
+        yield from _step_rows(number, step)
+
+
+def _step_rows(number: int, step: Step) -> Iterator[Row]:
+    mark = DANGER[step.danger]
+    head = f"{number:3}. {step.phase.upper()}: {printable(step.title)}"
+    if step.danger is Danger.ERASES:
+        yield Row(f"{head}   {mark}", "danger", 5)
+        yield Row(f"     {mark} {printable(step.destroys or 'what the disk holds')}", "danger", 8)
+    else:
+        yield Row(f"{head}   ({mark})" if mark else head, "strong", 5)
+    yield Row(f"     why:    {printable(step.why)}", "", 13)
+    yield from _text_rows("look:  ", step.look, "")
+    yield from _text_rows("check: ", step.guard, "")
+    yield from _text_rows("types: ", typed_text(step.action), "typed")
+    yield from _text_rows("proof: ", step.proof, "")
+    yield Row("")
+
+
+def _text_rows(label: str, text: str | None, kind: str) -> Iterator[Row]:
+    if not text:
+        return
+    rows = printable(text).rstrip("\n").split("\n")
+    yield Row(f"     {label} {rows[0]}", kind, 15)
+    for row in rows[1:]:
+        yield Row(f"             {row}", kind, 15)
+
+
+class ReviewPage(Page):
+    """Shows the plan; `refused` counts how often the wrong identity was typed."""
+
+    CSS_PATH = "review.tcss"
+    CRUMB = "Review"
+    TABLE = (
+        Command("confirm", ("c", "enter"), "confirm", "Confirm and run",
+                "Goes to the line where the disk's identity is typed; then Enter starts the run."),
+        Command("json", ("j",), "JSON", "Save the plan as JSON",
+                "Writes it to the current directory; a program can read it."),
+        Command("sh", ("s",), "sh", "Save the plan as a shell script",
+                "Writes POSIX sh text to the current directory: the same commands, by hand."),
+        Command("markdown", ("m",), "md", "Save the plan as a runbook",
+                "Writes Markdown to the current directory, for people to follow."),
+        BACK,
+    )
+    ABOUT = (
+        "Nothing of this plan has been done yet. Every command is listed in order: why it is "
+        "needed, what is looked at (done already?), what is checked right before it, what is "
+        "typed, and what proves it afterwards.\n"
+        "A step marked !! ERASES destroys what stands beside the mark. The disk is looked at "
+        "again right before each of them; if it is not the same disk any more, the run stops.\n"
+        "To start, type the disk's identity as shown: its serial number, or its name and size. "
+        "Nobody types that by accident.\n"
+        "Space and p turn pages; Up, Down, Home and End move too."
+    )
+
+    def __init__(self, plan: Plan, refused: int) -> None:
+        super().__init__()
+        self._plan = plan
+        self._refused = refused
+        self._done = False
+
+    def body(self) -> Iterable[Widget]:
+        """Yield the summary, the plan, the line for the confirmation."""
+        yield Static(printable(self._plan.title), classes="title", markup=False)
+        yield Static(self._summary(), id="summary", markup=False)
+        yield Static("", classes="problem", id="problem", markup=False)
+        yield Lines(id="plan")
+        yield Static("", id="place", markup=False)
+        with Vertical(id="confirm-box"):
+            yield Static(self._request(), id="request", markup=False)
+            yield Input("", id="identity")
+
+    def _summary(self) -> str:
+        plan = self._plan
+        erasing = sum(step.danger is Danger.ERASES for step in plan.steps)
+        text = f"{len(plan.steps)} steps, {erasing} of them erase. Nothing is done yet."
+        disk = plan.disk
+        if disk is not None:
+            serial = f"serial {disk.serial}" if disk.serial else "no serial number"
+            text += (
+                f"\nDisk {disk.name}, {size(disk.size)}, {serial}, {disk.descr or 'no model'}. "
+                f"It holds: {disk.summary}"
+            )
+        return printable(text)
+
+    def _request(self) -> str:
+        disk = self._plan.disk
+        if disk is None or not self._plan.erases:
+            return "Press Enter once more to start."
+        return printable(f"To erase {disk.name} and start, type {disk.typed} and press Enter:")
+
+    def mounted(self) -> None:
+        """Fill the plan in."""
+        self.query_one("#confirm-box").display = False
+        plan = self.query_one("#plan", Lines)
+        plan.show(plan_rows(self._plan))
+        plan.focus()
+        if self._refused:
+            self.say(
+                f"That is not the disk's identity (try {self._refused} of {TRIES}). "
+                "Nothing was done."
+            )
+            self.do_confirm()
+
+    def beat(self) -> None:
+        """Show which lines are in sight."""
+        place = self.query_one("#plan", Lines).position
+        self.zr.put_text(self.query_one("#place", Static), place)
+
+    def on_lines_moved(self) -> None:
+        """Show the place at once."""
+        self.beat()
+
+    def say(self, text: str) -> None:
+        """Show a sentence above the plan."""
+        problem = self.query_one("#problem", Static)
+        problem.update(printable(text))
+        problem.display = True
+
+    def do_confirm(self) -> None:
+        """Open the line for the identity."""
+        self.query_one("#confirm-box").display = True
+        self.query_one("#identity", Input).focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Send what was typed; the wizard compares it and asks again where it is wrong."""
+        event.stop()
+        typed = event.value.strip()
+        if self._plan.erases and not typed:
+            self.say("Type the disk's identity first, or Esc to go back to the plan.")
+            return
+        if not self._done:
+            self._done = True
+            self.zr.confirm(typed)
+
+    def do_back(self) -> None:
+        """Close the confirmation, or go to the last question."""
+        box = self.query_one("#confirm-box")
+        if box.display:
+            box.display = False
+            self.query_one("#identity", Input).value = ""
+            self.query_one("#plan").focus()
+        elif not self._done:
+            self._done = True
+            self.zr.go_back(None)
+
+    # Exports
+
+    def do_json(self) -> None:
+        """Save as JSON."""
+        self._save("json", self._plan.to_json())
+
+    def do_sh(self) -> None:
+        """Save as sh."""
+        self._save("sh", to_sh(self._plan))
+
+    def do_markdown(self) -> None:
+        """Save as Markdown."""
+        self._save("md", to_markdown(self._plan))
+
+    def _save(self, ending: str, text: str) -> None:
+        path = Path.cwd() / f"zrwizard-{self._plan.flow}-{self._plan.token}.{ending}"
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            self.say(f"Could not write {path}: {error.strerror}.")
+            return
+        self.say(f"Saved to {path}")

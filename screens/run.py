@@ -1,0 +1,252 @@
+"""The run: steps, the present command and its answer, the transfer, and what comes next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from textual.containers import Vertical
+from textual.widget import Widget
+from textual.widgets import Static
+
+from screens.commands import Command
+from screens.desk import News
+from screens.page import Page
+from screens.style import printable
+from screens.widgets.lines import Lines, Row
+from screens.widgets.meter import bar, spark
+from screens.words import WORRIES, percent, size, span
+from zrwizard.plan import Plan
+from zrwizard.run.events import (
+    Answered,
+    Note,
+    Progress,
+    RunStarted,
+    StepDone,
+    StepFailed,
+    StepStarted,
+    Typed,
+)
+
+DRAW_EVERY = 0.5
+_STALLED = 30.0
+
+
+class Mark(StrEnum):
+    """A step's state, as text."""
+
+    WAITS = "[  ]"
+    NOW = "[>>]"
+    DONE = "[ok]"
+    SKIPPED = "[--]"
+    FAILED = "[!!]"
+
+
+_LOOK = {Mark.NOW: "strong", Mark.DONE: "good", Mark.SKIPPED: "dim", Mark.FAILED: "danger"}
+
+
+@dataclass(slots=True)
+class _Shown:
+    """One row of the list of steps."""
+
+    title: str
+    mark: Mark = Mark.WAITS
+    seconds: float = 0.0
+    danger: str = ""
+
+
+class RunPage(Page):
+    """Follows a run by its events; it draws at most twice a second."""
+
+    CSS_PATH = "run.tcss"
+    CRUMB = "Run"
+    TABLE = (
+        Command("steps", ("l",), "steps", "Look through all steps",
+                "Moves the focus to the list of steps, which then scrolls with Up and Down."),
+    )
+    ABOUT = (
+        "The plan is being run. [ok] is done and proven, [--] was found done already, [>>] runs "
+        "now, [!!] did not work, [  ] waits.\n"
+        "Bytes are counted on the machine's network interface, which carries a little more than "
+        "the data. The total is zfs send's own guess, so it is called an estimate.\n"
+        "Leaving is safe: a transfer goes on on the machine itself, and the next start finds it "
+        "and goes on. When something fails the run stops, says what happened, and what to do.\n"
+        "The journal on disk is written by the run, not by this screen."
+    )
+
+    def __init__(self, plan: Plan | None, title: str) -> None:
+        super().__init__()
+        self._title = plan.title if plan else title
+        steps = plan.steps if plan else ()
+        self._steps = {step.id: _Shown(step.title, danger=step.danger) for step in steps}
+        self._now = ""
+        self._index = 0
+        self._why = ""
+        self._phase = ""
+        self._typed = ""
+        self._answer = ""
+        self._bad = False
+        self._progress: Progress | None = None
+        self._note = ""
+        self._since = time.monotonic()
+        self._drawn = 0.0
+        self._changed = True
+
+    def body(self) -> Iterable[Widget]:
+        """Yield the parts; each has a fixed height, so nothing is ever laid out again."""
+        yield Static("", id="head", markup=False)
+        yield Lines(id="steps")
+        yield Static("", id="why", markup=False)
+        yield Static("", id="typed", markup=False)
+        yield Static("", id="answer", markup=False)
+        with Vertical(id="transfer"):
+            yield Static("", id="bar", markup=False)
+            yield Static("", id="bytes", markup=False)
+            yield Static("", id="rate", markup=False)
+            yield Static("", id="current", markup=False)
+        yield Static("", id="note", markup=False)
+        yield Static("", id="next", markup=False)
+
+    def mounted(self) -> None:
+        """Draw the first state."""
+        self.query_one("#transfer").display = False
+        self.query_one("#steps").focus()
+        self.draw()
+
+    # Events
+
+    def hear(self, item: News) -> None:
+        """Take an event; drawing waits for the beat."""
+        self._changed = True
+        match item:
+            case RunStarted(title=title, resumed=resumed):
+                self._title = title
+                if resumed:
+                    self._note = "An earlier run was found; what is proven is skipped."
+            case StepStarted():
+                self._start(item)
+            case Typed(text=text, step=step):
+                if step in {self._now, ""}:
+                    self._typed, self._answer, self._bad = text, "", False
+            case Answered(output=output, status=status, step=step):
+                if step in {self._now, ""}:
+                    self._answer = output.strip() or f"(no output, status {status})"
+                    self._bad = status != 0
+            case StepDone(step=step, seconds=seconds, skipped=skipped):
+                self._end(step, Mark.SKIPPED if skipped else Mark.DONE, seconds)
+            case StepFailed(step=step, what=what, now=now):
+                self._end(step, Mark.FAILED, 0.0)
+                self._note = f"{what} {now}"
+            case Progress():
+                self._progress = item
+            case Note(text=text):
+                self._note = text
+            case _:
+                pass
+
+    def _start(self, event: StepStarted) -> None:
+        shown = self._steps.setdefault(event.step, _Shown(event.title, danger=event.danger))
+        shown.mark = Mark.NOW
+        self._now, self._why, self._phase = event.step, event.why, event.phase
+        self._index = event.index
+        self._typed = self._answer = ""
+        self._bad = False
+        self._progress = None
+
+    def _end(self, step: str, mark: Mark, seconds: float) -> None:
+        if step in self._steps:
+            self._steps[step].mark = mark
+            self._steps[step].seconds = seconds
+
+    # Drawing
+
+    def beat(self) -> None:
+        """Draw when something changed, or when the clock moves, twice a second at most."""
+        now = time.monotonic()
+        if now - self._drawn >= DRAW_EVERY:
+            self._drawn = now
+            self.draw()
+
+    def draw(self) -> None:
+        """Put the state into the widgets; only what differs reaches the wire."""
+        elapsed = span(time.monotonic() - self._since)
+        total = len(self._steps)
+        count = f"step {self._index} of {total}" if self._index else "starting"
+        self._put("#head", f"{self._title}: {count}, {elapsed}")
+        if self._changed:
+            self._changed = False
+            self._draw_steps()
+            self._draw_present()
+            self._draw_transfer()
+
+    def _put(self, selector: str, text: str) -> None:
+        self.zr.put_text(self.query_one(selector, Static), printable(text))
+
+    def _draw_steps(self) -> None:
+        pane = self.query_one("#steps", Lines)
+        rows, at = [], 0
+        for index, (key, shown) in enumerate(self._steps.items()):
+            if key == self._now:
+                at = index
+            took = f"  ({span(shown.seconds)})" if shown.seconds >= 1 else ""
+            erases = "  !! ERASES" if shown.danger == "erases" and shown.mark != Mark.DONE else ""
+            text = f"{shown.mark} {printable(shown.title)}{took}{erases}"
+            rows.append(Row(text[: max(20, pane.size.width)], _LOOK.get(shown.mark, "")))
+        pane.replace(rows, at)
+
+    def _draw_present(self) -> None:
+        self._put("#why", self._why)
+        text = self._typed.strip()
+        more = text.count("\n")
+        self._put("#typed", f"$ {_cut(text)}{f' (+{more} lines)' if more else ''}" if text else "")
+        answer = self._answer.strip().split("\n")[-1]
+        self._put("#answer", ("!! " if self._bad and answer else "   ") + answer[:400])
+        self._put("#note", self._note)
+        worry = WORRIES.get(self._phase, "")
+        following = [s.title for s in self._steps.values() if s.mark is Mark.WAITS]
+        after = f"Next: {following[0]}." if following else "This is the last step."
+        self._put("#next", f"{after} {worry}".strip())
+
+    def _draw_transfer(self) -> None:
+        box = self.query_one("#transfer")
+        progress = self._progress
+        if box.display != (progress is not None):
+            box.display = progress is not None
+        if progress is None:
+            return
+        plain = self.zr.plain
+        # Not the box's own width: it has none before it is drawn for the first time.
+        width = max(10, self.size.width - 10)
+        self._put("#bar", f"{bar(progress.fraction, width, plain=plain)} "
+                          f"{percent(progress.fraction)}")
+        self._put("#bytes", _bytes_line(progress))
+        rate = f"{size(progress.rate)}/s, average {size(progress.average)}/s "
+        self._put("#rate", rate + spark(progress.rates, width + 6 - len(rate), plain=plain))
+        self._put("#current", _current_line(progress))
+
+    def do_steps(self) -> None:
+        """Put the focus on the steps."""
+        self.query_one("#steps").focus()
+
+
+def _cut(text: str) -> str:
+    return text.split("\n", 1)[0][:400]
+
+
+def _bytes_line(progress: Progress) -> str:
+    got = f"{size(progress.received)} received"
+    of = f" of {size(progress.estimate)} (estimate)" if progress.estimate else ", size not known"
+    eta = f", about {span(progress.eta)} to go" if progress.eta is not None else ""
+    return f"{got}{of}{eta}, {span(progress.elapsed)} so far"
+
+
+def _current_line(progress: Progress) -> str:
+    if progress.idle >= _STALLED:
+        return (
+            f"No byte for {span(progress.idle)}. It waits and tries; look at the network and at "
+            "the server."
+        )
+    streams = f"{progress.finished} of {progress.streams}: " if progress.streams else ""
+    return f"{streams}{progress.current or 'waiting for the first stream'}"

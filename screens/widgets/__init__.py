@@ -1,0 +1,1 @@
+"""Widgets that the screens share; all of them draw by lines, in few bytes."""
