@@ -32,7 +32,7 @@ class BootPlan:
         pool = self.pool
         pool.active_on, pool.exported, pool.altroot = machine.name, False, ""
         machine.pools[pool.name] = pool
-        machine.load("zfs")
+        machine.modules[:] = ["kernel", "zfs", "xdr", "crypto", "zlib"]
         machine.sysctls["kern.hostid"] = "1234567"
         machine.mounts = [Mount(self.bootfs, "/", "zfs", "rw,noatime,nfsv4acls"),
                           Mount("devfs", "/dev", "devfs", "rw")]

@@ -132,6 +132,11 @@ def sh_text(call: Call, words: list[str]) -> tuple[str, list[str]] | None:
 def prepared(text: str, params: list[str], pid: int) -> str:
     """The script with its parameters set and `$$` filled in, which bashkit has as 1."""
     head = f"set -- {shlex.join(params)}\n" if params else ""
+    if re.search(r"^\(\n", text, re.MULTILINE) and (found := LOGGED.search(text)):
+        # The virtual shell fills a compound command's file when it ends; a log must grow.
+        text = LOGGED.sub(rf") 2>&1 </dev/null | __into {found[1]}", text)
+        head += "set -o pipefail\n"
+        text = re.sub(r"^\(\n", "( set +o pipefail\n", text, flags=re.MULTILINE)
     return head + re.sub(r"(?<!\\)\$\$", str(pid), text)
 
 
@@ -335,6 +340,19 @@ def _values(args: list[str]) -> int:
     return sum(1 for i, a in enumerate(args)
                if (i and args[i - 1] in ("-v", "-F", "-f")) or re.match(r"^\w+=", a)
                and not (i and args[i - 1] == "-v"))
+
+
+LOGGED = re.compile(r"^\) *> *(\S+) 2>&1(?: *< */dev/null)?$", re.MULTILINE)
+
+
+@program("__into")
+async def into(call: Call) -> int:
+    """Write standard input to a file as it comes."""
+    name = call.args[0]
+    call.write(name, b"")
+    while (piece := await call.chunk()) is not None:
+        call.write(name, piece, append=True)
+    return 0
 
 
 @program("__status")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import fnmatch
@@ -334,6 +335,7 @@ async def _authenticate(call: Call, target: Target, door: Door) -> None:
         raise Fail(denied, REFUSED)
     name = f"({target.user}@{target.host}) Password for {target.user}@{door.hostname}:"
     for _ in range(int(target.get("numberofpasswordprompts", "3"))):
+        await asyncio.sleep(0.01)  # what went to standard error comes first
         given = (await tty.secret("\r" + name)).decode("utf-8", "replace")
         await call.machine.clock.sleep(0.3)
         if given and door.users.get(target.user) == given:
@@ -401,7 +403,7 @@ async def _remote(call: Call, door: Door, command: str) -> int:
     try:
         await session.run(HELPERS, call.err)
         status, complaint = await session.run(command, out, call.err)
-        if complaint:
+        if complaint and "pipe reader closed" not in complaint:
             await call.err(f"sh: {complaint}\n")
         return status
     finally:

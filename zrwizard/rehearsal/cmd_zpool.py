@@ -93,6 +93,7 @@ def _nothing(call: Call, args: list[str]) -> str:
 HEADS = {"name": "NAME", "size": "SIZE", "allocated": "ALLOC", "free": "FREE", "checkpoint":
          "CKPOINT", "expandsize": "EXPANDSZ", "fragmentation": "FRAG", "capacity": "CAP",
          "dedupratio": "DEDUP", "health": "HEALTH", "altroot": "ALTROOT"}
+LEAST = {"size": 5, "allocated": 5, "free": 5, "fragmentation": 5, "capacity": 5, "health": 8}
 SHORT = {"alloc": "allocated", "frag": "fragmentation", "cap": "capacity", "dedup": "dedupratio",
          "expandsz": "expandsize", "ckpoint": "checkpoint"}
 
@@ -112,7 +113,7 @@ def _list(call: Call, args: list[str]) -> str:
         return "".join("\t".join(r) + "\n" for r in rows)
     if not rows:
         raise Fail("no pools available\n", 0)
-    return table(rows, [HEADS.get(p, p.upper()) for p in props],
+    return table(rows, [HEADS.get(p, p.upper()).rjust(LEAST.get(p, 0)) for p in props],
                  {i for i, p in enumerate(props) if p not in ("name", "altroot")})
 
 

@@ -173,6 +173,8 @@ async def _guarded(program: Program, call: Call) -> int:
         await call.out(refusal.out)
         await call.err(refusal.err)
         return refusal.status
+    except BrokenPipeError:
+        return 128 + 13
 
 
 def flags(args: list[str], with_value: str = "") -> tuple[dict[str, str], list[str]]:

@@ -173,7 +173,7 @@ async def nested(call: Call, argv: list[str], *, out: Sink | None = None,
         status, complaint = await session.run(
             script if script is not None else shlex.join(argv),
             out or call.io.stdout.write, err or call.io.stderr.write)
-        if complaint:
+        if complaint and "pipe reader closed" not in complaint:
             await (err or call.io.stderr.write)(f"sh: {complaint}\n".encode())
         return status
     finally:

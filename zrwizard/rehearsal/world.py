@@ -27,7 +27,7 @@ from zrwizard.rehearsal.clock import Clock
 from zrwizard.rehearsal.console import Console
 from zrwizard.rehearsal.hostb import make_server
 from zrwizard.rehearsal.machine import Machine
-from zrwizard.rehearsal.process import interpreter
+from zrwizard.rehearsal.process import HELPERS, interpreter, new_session
 from zrwizard.rehearsal.scenario import Scenario, scenario
 from zrwizard.rehearsal.sshstate import fingerprint, private_key
 from zrwizard.rehearsal.targets import live_files, make_target, power_cycle
@@ -201,6 +201,13 @@ class Rehearsal:
             raise errors[0]
         return box[0]
 
+    def run(self, text: str, timeout: float = 30.0) -> tuple[int, str, str]:
+        """Run sh `text` on the target by the back door: status, standard output and error."""
+        loop = self._loop
+        if loop is None:
+            raise RuntimeError("the rehearsal has not been started")
+        return asyncio.run_coroutine_threadsafe(run_aside(self.target, text), loop).result(timeout)
+
     def change_disk(self, serial: str | None = None, *, new_contents: bool = False) -> None:
         """Somebody swaps the disk, or writes to it, behind the wizard's back."""
 
@@ -233,6 +240,26 @@ class Rehearsal:
     def kernel_message(self, line: str) -> None:
         """The target's kernel prints a line now."""
         self.inside(lambda: self.target.kernel(line))
+
+
+async def run_aside(machine: Machine, text: str) -> tuple[int, str, str]:
+    """Run sh `text` in a shell without a terminal."""
+    session = new_session(machine, "sh")
+    out, err = bytearray(), bytearray()
+
+    async def keep_out(data: bytes) -> None:
+        out.extend(data)
+
+    async def keep_err(data: bytes) -> None:
+        err.extend(data)
+
+    await session.run(HELPERS, keep_err)
+    status, complaint = await session.run(text, keep_out, keep_err)
+    session.ended = True
+    machine.processes.pop(session.process.pid, None)
+    if complaint:
+        err.extend(f"sh: {complaint}\n".encode())
+    return status, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
 
 
 def _named(name: str) -> Scenario:

@@ -20,7 +20,7 @@ from zrwizard.rehearsal.zfsmount import refresh
 from zrwizard.rehearsal.zfsstate import Dataset, Pool, Snapshot, available, referenced
 
 FULL_ESTIMATE, STEP_ESTIMATE = 12912, 624
-FULL_STREAM, STEP_STREAM = 47104, 312
+FULL_STREAM, STEP_STREAM = 47128, 312
 CHUNK_SECONDS = 0.02
 
 
