@@ -31,8 +31,9 @@ _HEAD = """\
 # the target. It stops at the first failure, and can be started again: each step looks first.
 # A console can go away: run it under `nohup` or in a terminal that stays, when the transfer is long.
 {notes}
-# Every question runs in a subshell, so that its `exit` ends the question and not the script.
-# shellcheck disable=SC2235
+# Every question runs in a subshell, so that its `exit` ends the question and not the script;
+# what stands in single quotes is meant as it stands.
+# shellcheck disable=SC2235,SC2016
 set -u
 umask 077
 state={state}
