@@ -11,7 +11,7 @@ from zrwizard.rehearsal.clock import ls_date
 from zrwizard.rehearsal.cmd_disk import read_device, write_device
 from zrwizard.rehearsal.commands import PROGRAMS, Call, flags, program, reason, tool
 from zrwizard.rehearsal.errors import Fail
-from zrwizard.rehearsal.sizes import parse_bytes
+from zrwizard.rehearsal.sizes import parse_bytes, words
 
 
 @tool("mkdir", "/bin")
@@ -102,6 +102,7 @@ def _directory(call: Call, name: str, found: dict[str, str]) -> str:
     entries = {str(e["name"]) for e in call.io.fs.read_dir(path)}
     if path == "/dev":
         entries |= device_names(call)
+    entries -= {"tty"} if path == "/dev" else set()
     shown = sorted(e for e in entries if not e.startswith(".") or "a" in found or "A" in found)
     if path == "/dev/gpt":
         shown = sorted(w.part.label for w in call.machine.places() if w.part and w.part.label
@@ -118,12 +119,13 @@ def _directory(call: Call, name: str, found: dict[str, str]) -> str:
     return text + "".join(_long(call, f"{path}/{e}", e, width) for e in shown)
 
 
-STATIC_DEVICES = ("acpi apm apmctl atkbd0 audit auditpipe bpf bpf0 bpsm0 console consolectl ctty "
-                  "cuau0 cuau0.init cuau0.lock devctl devctl2 devstat diskid fd fido full geom.ctl "
-                  "hpet0 input io iso9660 kbd0 kbd1 kbdmux0 klog kmem log mdctl mem null "
-                  "pci pfil psm0 random reroot stderr stdin stdout sysmouse ttyu0 ttyu0.init "
-                  "ttyu0.lock ttyv0 ttyv1 ttyv2 ttyv3 ttyv4 ttyv5 ttyv6 ttyv7 ttyv8 ttyv9 ttyva "
-                  "ttyvb ufssuspend uinput urandom usbctl xpt0 zero zfs").split()
+STATIC_DEVICES = words("""
+acpi apm apmctl atkbd0 audit auditpipe bpf bpf0 bpsm0 console consolectl ctty cuau0
+cuau0.init cuau0.lock devctl devctl2 devstat diskid fd fido full geom.ctl hpet0 input io
+iso9660 kbd0 kbd1 kbdmux0 klog kmem log mdctl mem null pci pfil psm0 random reroot stderr
+stdin stdout sysmouse ttyu0 ttyu0.init ttyu0.lock ttyv0 ttyv1 ttyv2 ttyv3 ttyv4 ttyv5 ttyv6
+ttyv7 ttyv8 ttyv9 ttyva ttyvb ufssuspend uinput urandom usbctl xpt0 zero zfs
+""")
 
 
 def device_names(call: Call) -> set[str]:
@@ -356,10 +358,40 @@ def which(call: Call) -> str:
 
 
 EXTRA_PATHS = {n: f"/usr/bin/{n}" for n in
-               "mktemp uuencode openssl base64 fetch mkimg jot seq xz zstd awk sed grep head tail "
-               "sort tr cut wc gzip tee xargs find stat touch basename dirname env".split()} | {
+               words("""
+mktemp uuencode openssl base64 fetch mkimg jot seq xz zstd awk sed grep head tail sort tr
+cut wc gzip tee xargs find stat touch basename dirname env
+""")} | {
     "makefs": "/usr/sbin/makefs", "rm": "/bin/rm", "cp": "/bin/cp", "mv": "/bin/mv",
     "echo": "/bin/echo", "test": "/bin/test", "sh": "/bin/sh", "sleep": "/bin/sleep"}
+
+
+@program("openssl")
+async def openssl(call: Call) -> int:
+    """openssl(1): version, base64, and digests of standard input."""
+    verb, rest = (call.args or [""])[0], call.args[1:]
+    if verb == "version":
+        await call.out("OpenSSL 1.1.1q-freebsd  5 Jul 2022\n")
+        return 0
+    if verb in ("base64", "enc"):
+        data = await call.stdin()
+        if "-d" in rest:
+            await call.out(base64.b64decode(b"".join(data.split())))
+            return 0
+        text = base64.b64encode(data).decode()
+        step = len(text) + 1 if "-A" in rest else 64
+        await call.out("".join(text[i:i + step] + ("" if "-A" in rest else "\n")
+                               for i in range(0, len(text), step)))
+        return 0
+    await call.err(f"Invalid command '{verb}'; type \"help\" for a list.\n")
+    return 1
+
+
+@tool("bectl", "/sbin")
+def bectl(call: Call) -> str:
+    """bectl(8) finds no boot environments where / is not ZFS."""
+    del call
+    raise Fail('libbe_init("") failed.\n', 255)
 
 
 @tool("sync", "/bin")

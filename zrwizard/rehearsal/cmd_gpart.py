@@ -25,7 +25,9 @@ def run_gpart(call: Call, args: list[str]) -> str:
              "resize": _resize, "status": _status, "undo": _nothing, "commit": _nothing}
     if not args or args[0] not in verbs:
         raise Fail(f"gpart: Unknown command: {args[0] if args else ''}.\n")
-    return verbs[args[0]](call, args)
+    text = verbs[args[0]](call, args)
+    call.machine.refresh_nodes()
+    return text
 
 
 def _disk(call: Call, name: str) -> Disk:
@@ -93,10 +95,10 @@ def _add(call: Call, args: list[str]) -> str:
         1, disk.stripe // disk.sector)
     start = sectors_or_fail(found["b"], disk.sector, "start") if "b" in found else None
     size = sectors_or_fail(found["s"], disk.sector, "size") if "s" in found else None
-    begin, count = gpt.autofill(disk.table, start, size, align)
+    room = gpt.autofill(disk.table, start, size, align)
     index = int(found["i"]) if found.get("i", "").isdigit() else None
-    part = gpt.place(disk, disk.table, found.get("t", ""), index, found.get("l", ""), begin,
-                     count, call.machine.rng)
+    part = gpt.place(disk, disk.table, room, kind=found.get("t", ""), index=index,
+                     label=found.get("l", ""), rng=call.machine.rng)
     watched(call.machine, disk, "gpart add")
     return f"{disk.name}p{part.index} added\n"
 
@@ -228,13 +230,13 @@ def _show(call: Call, args: list[str]) -> str:
         mark = " [CORRUPT]" if table.corrupt else ""
         text += (f"=>{table.first:>{wide}d}  {count:>{wide}d}  {disk.name:>{named}s}  GPT  "
                  f"({geom_size(disk.size)}){mark}\n")
-        rows = [(p.start, p) for p in table.parts.values()]
-        free = [(low, high) for low, high in gpt.gaps(table)]
-        for start, thing in sorted([*rows, *free], key=lambda r: r[0]):
-            if isinstance(thing, Partition):
-                text += _row(disk, thing, found, wide, named)
+        parts = {p.start: p for p in table.parts.values()}
+        free = dict(gpt.gaps(table))
+        for start in sorted([*parts, *free]):
+            if start in parts:
+                text += _row(disk, parts[start], found, wide, named)
             else:
-                size = thing - start + 1
+                size = free[start] - start + 1
                 text += (f"  {start:>{wide}d}  {size:>{wide}d}  {'':>{named}s}  - free -  "
                          f"({geom_size(size * disk.sector)})\n")
         text += "\n"
@@ -258,12 +260,12 @@ def _backup(call: Call, args: list[str]) -> str:
     disk, table = _table(call, names[0] if names else "")
     parts = sorted(table.parts.values(), key=lambda p: p.index)
     del disk
-    wide = [max([0, *(len(str(f(p))) for p in parts)]) for f in (
-        lambda p: p.index, lambda p: p.kind, lambda p: p.start, lambda p: p.count)]
+    wide = [max((len(str(v)) for v in column), default=0) for column in zip(
+        *((p.kind, p.start, p.count) for p in parts), strict=True)] or [0, 0, 0]
     text = "GPT 128\n"
     for p in parts:
-        text += (f"{p.index:<{max(wide[0], 3)}d} {p.kind:>{wide[1]}s} {p.start:>{wide[2]}d} "
-                 f"{p.count:>{wide[3]}d} {p.label} {','.join(sorted(p.attributes))}\n")
+        text += (f"{p.index:<3d} {p.kind:>{wide[0]}s} {p.start:>{wide[1]}d} "
+                 f"{p.count:>{wide[2]}d} {p.label} {','.join(sorted(p.attributes))}\n")
     return text
 
 

@@ -320,8 +320,8 @@ async def awk(call: Call) -> int:
     if len(operands) > (0 if "-f" in call.args else 1) + _values(call.args):
         return await again(b"")
     while (piece := await call.chunk()) is not None:
-        data += call.session.tty is not None and piece.startswith(TTY_TOKEN) and (
-            await call.typed()) or piece
+        data += (call.session.tty is not None and piece.startswith(TTY_TOKEN) and (
+            await call.typed())) or piece
         try:
             async with asyncio.timeout(0.02):
                 more = await call.chunk()
@@ -338,8 +338,8 @@ async def awk(call: Call) -> int:
 def _values(args: list[str]) -> int:
     """Option arguments and assignments among the operands."""
     return sum(1 for i, a in enumerate(args)
-               if (i and args[i - 1] in ("-v", "-F", "-f")) or re.match(r"^\w+=", a)
-               and not (i and args[i - 1] == "-v"))
+               if (i and args[i - 1] in ("-v", "-F", "-f")) or (re.match(r"^\w+=", a)
+               and not (i and args[i - 1] == "-v")))
 
 
 LOGGED = re.compile(r"^\) *> *(\S+) 2>&1(?: *< */dev/null)?$", re.MULTILINE)

@@ -12,6 +12,7 @@ from zrwizard.rehearsal.cmd_net import door_at, resolve, route_to
 from zrwizard.rehearsal.commands import Call, flags, program, tool
 from zrwizard.rehearsal.errors import Fail
 from zrwizard.rehearsal.process import HELPERS, new_session
+from zrwizard.rehearsal.sizes import words
 from zrwizard.rehearsal.sshstate import (
     Door,
     Master,
@@ -143,16 +144,18 @@ def _configure(call: Call, target: Target, path: str) -> None:
 
 
 KNOWN_OPTIONS = set(
-    "hostname port user controlpath controlmaster controlpersist userknownhostsfile "
-    "globalknownhostsfile stricthostkeychecking serveraliveinterval serveralivecountmax "
-    "connecttimeout identityfile identitiesonly batchmode loglevel preferredauthentications "
-    "passwordauthentication kbdinteractiveauthentication challengeresponseauthentication "
-    "pubkeyauthentication numberofpasswordprompts compression ciphers macs hostkeyalgorithms "
-    "hostkeyalias updatehostkeys checkhostip forwardagent forwardx11 requesttty addressfamily "
-    "connectionattempts tcpkeepalive visualhostkey escapechar identityagent permitlocalcommand "
-    "addkeystoagent verifyhostkeydns hashknownhosts exitonforwardfailure "
-    "clearallforwardings kexalgorithms sendenv stdinnull sessiontype forkafterauthentication "
-    "ipqos rekeylimit canonicalizehostname gssapiauthentication hostbasedauthentication".split())
+    words("""
+hostname port user controlpath controlmaster controlpersist userknownhostsfile
+globalknownhostsfile stricthostkeychecking serveraliveinterval serveralivecountmax
+connecttimeout identityfile identitiesonly batchmode loglevel preferredauthentications
+passwordauthentication kbdinteractiveauthentication challengeresponseauthentication
+pubkeyauthentication numberofpasswordprompts compression ciphers macs hostkeyalgorithms
+hostkeyalias updatehostkeys checkhostip forwardagent forwardx11 requesttty addressfamily
+connectionattempts tcpkeepalive visualhostkey escapechar identityagent permitlocalcommand
+addkeystoagent verifyhostkeydns hashknownhosts exitonforwardfailure clearallforwardings
+kexalgorithms sendenv stdinnull sessiontype forkafterauthentication ipqos rekeylimit
+canonicalizehostname gssapiauthentication hostbasedauthentication
+"""))
 
 
 @program("ssh")
@@ -243,7 +246,7 @@ async def _connect(call: Call, target: Target) -> Door:
 
 def _known(call: Call, target: Target) -> tuple[str, list[tuple[int, bytes]]]:
     """The first known_hosts file, and its keys for this host with their line numbers."""
-    files = target.get("userknownhostsfile", f"{call.machine.home}/.ssh/known_hosts").split()
+    files = target.get("userknownhostsfile", "/root/.ssh/known_hosts").split()
     keys: list[tuple[int, bytes]] = []
     for path in files:
         if not call.exists(path):
@@ -352,9 +355,10 @@ async def _by_key(call: Call, target: Target, door: Door) -> bool:
             continue
         mode = call.io.fs.stat(call.path(where))["mode"] & 0o77
         if mode:
-            await call.err(f"{'@' * 59}\r\n@         WARNING: UNPROTECTED PRIVATE KEY FILE!          "
-                           f"@\r\n{'@' * 59}\r\nPermissions 0{mode | 0o600:o} for '{path}' are too "
-                           "open.\r\n")
+            box = "@" * 59
+            await call.err(f"{box}\r\n@         WARNING: UNPROTECTED PRIVATE KEY FILE!          @"
+                           f"\r\n{box}\r\nPermissions 0{mode | 0o600:o} for '{path}' are too open."
+                           "\r\n")
             continue
         key = read_private_key(call.read(where).decode("utf-8", "replace"))
         if key is None:
@@ -388,7 +392,7 @@ async def _remote(call: Call, door: Door, command: str) -> int:
     card = route_to(m, door.addresses[0])
     if server is None or card is None:
         raise Fail("client_loop: send disconnect: Broken pipe\r\n", REFUSED)
-    session = new_session(server, f"sh -c {command}", None, 1, cwd=server.home)
+    session = new_session(server, f"sh -c {command}", cwd=server.home)
 
     def carry(size: int) -> None:
         card.receive(size)

@@ -221,8 +221,7 @@ def mount(call: Call) -> str:
     if "p" in found:
         return "".join(
             _tabs(m.special) + _tabs(m.path) + f"{m.kind}\t{m.options}"
-            + ("\t" if m.kind != "zfs" else " ") + ("\t" if m.kind != "zfs" else "\t")
-            + "0 0\n" for m in call.machine.mounts)
+            + ("\t\t" if m.kind != "zfs" else " \t") + "0 0\n" for m in call.machine.mounts)
     text = ""
     for m in call.machine.mounts:
         words = [m.kind] + ([m.listed] if m.listed else ["local"] if m.kind != "devfs" else [])
@@ -258,7 +257,7 @@ def df(call: Call) -> str:
             path = call.path(name)
             if not call.exists(name):
                 raise Fail(f"df: {name}: No such file or directory\n")
-            best = max((x for x in m.mounts if x.path == "/" or path == x.path
+            best = max((x for x in m.mounts if x.path in ("/", path)
                         or path.startswith(x.path + "/")), key=lambda x: len(x.path))
             mounts.append(best)
     rows = [(x.special, *_space(m, x.special, x.kind, x.path), x.path) for x in mounts]

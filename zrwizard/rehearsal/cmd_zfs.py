@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from zrwizard.rehearsal.cmd_zpool import VERSION, options
@@ -44,6 +45,10 @@ async def zfs(call: Call) -> int:
     if verb not in verbs:
         raise Fail(f"unrecognized command '{verb}'\nusage: zfs command args ...\n", 2)
     await call.out(verbs[verb](call, call.args[1:]))
+    if verb in ("set", "inherit", "create", "destroy", "snapshot", "rename", "rollback", "hold"):
+        stamp = call.machine.clock.utc().strftime("%Y-%m-%d.%H:%M:%S")
+        for name in {re.split("[/@]", a)[0] for a in call.args[1:]} & set(call.machine.pools):
+            call.machine.pools[name].history.append(f"{stamp} zfs {' '.join(call.args)}")
     return 0
 
 
@@ -133,9 +138,10 @@ def _list(call: Call, args: list[str]) -> str:
                 raise Fail(f"bad property list: invalid property '{bad}'\n", 2)
         rows.append(row)
     if "s" in found or "S" in found:
-        prop = ALIASES.get(found.get("s", found.get("S", "")), found.get("s", found.get("S", "")))
-        keyed = sorted(zip(things, rows, strict=True), reverse="S" in found, key=lambda t: _sortable(
-            value_of(t[0], prop, exact=True)[0]))
+        given = found.get("s", found.get("S", ""))
+        prop = ALIASES.get(given, given)
+        keyed = sorted(zip(things, rows, strict=True), reverse="S" in found,
+                       key=lambda t: _sortable(value_of(t[0], prop, exact=True)[0]))
         rows = [r for _, r in keyed]
     if "H" in found:
         return "".join("\t".join(r) + "\n" for r in rows)
@@ -309,8 +315,7 @@ def _destroy(call: Call, args: list[str]) -> str:
     if (below or ds.snapshots) and not {"r", "R"} & set(found):
         kids = "".join(f"{pool.full(d)}\n" for d in below) + "".join(
             f"{name}@{s.name}\n" for s in ds.snapshots)
-        what = "children" if below else "children"
-        raise Fail(f"cannot destroy '{name}': filesystem has {what}\nuse '-r' to destroy the "
+        raise Fail(f"cannot destroy '{name}': filesystem has children\nuse '-r' to destroy the "
                    f"following datasets:\n{kids}")
     for each in [*reversed(below), ds]:
         unmount_dataset(m, pool, each, force=True)

@@ -36,11 +36,13 @@ def zpool(call: Call) -> str:
     if verb not in verbs:
         raise Fail(f"unrecognized command '{verb}'\nusage: zpool command args ...\n", 2)
     call.machine.load("zfs")
+    before = dict(call.machine.pools)
     text = verbs[verb](call, call.args[1:])
     if verb in ("create", "export", "import", "set", "scrub", "destroy", "checkpoint"):
         stamp = call.machine.clock.utc().strftime("%Y-%m-%d.%H:%M:%S")
-        for name in set(call.args) & set(call.machine.pools):
-            call.machine.pools[name].history.append(f"{stamp} zpool {' '.join(call.args)}")
+        pools = before | call.machine.pools
+        for name in set(call.args) & set(pools):
+            pools[name].history.append(f"{stamp} zpool {' '.join(call.args)}")
     return text
 
 
@@ -162,7 +164,7 @@ def _candidates(m: Machine, *, destroyed: bool = False) -> list[Pool]:
 def _foreign(m: Machine, pool: Pool) -> bool:
     """Was it last used by another system and not exported?"""
     own = int(m.sysctls.get("kern.hostid", "0"))
-    return not pool.exported and pool.last_hostid != 0 and pool.last_hostid != own
+    return not pool.exported and pool.last_hostid not in (0, own)
 
 
 def _import(call: Call, args: list[str]) -> str:

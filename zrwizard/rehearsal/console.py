@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from collections.abc import Callable
 
 from zrwizard.rehearsal import boottext
 from zrwizard.rehearsal.machine import Machine
@@ -27,7 +28,7 @@ class Console:
         self.plugged = asyncio.Event()
         self._multi_user = False
 
-    async def main(self, reset: object) -> None:
+    async def main(self, reset: Callable[[], None]) -> None:
         """Power on, and go through boots and shutdowns until the power goes off."""
         if self.scenario.power_on_at_connect:
             await self.plugged.wait()
@@ -44,7 +45,6 @@ class Console:
                     await screens
             how = self.machine.going_down
             await self._go_down(how)
-            assert callable(reset)  # noqa: S101 - the rehearsal passes its own method
             reset()
             first = False
             if how == "poweroff":

@@ -98,13 +98,17 @@ class Disk:
         self.writes += 1
 
 
+EM_OPTIONS = ("481209b<RXCSUM,TXCSUM,VLAN_MTU,VLAN_HWTAGGING,VLAN_HWCSUM,WOL_MAGIC,"
+              "VLAN_HWFILTER,NOMAP>")
+
+
 @dataclass(slots=True)
 class Nic:
     """An Ethernet card with its counters (packets and bytes since boot)."""
 
     name: str
     mac: str
-    options: str = "481209b<RXCSUM,TXCSUM,VLAN_MTU,VLAN_HWTAGGING,VLAN_HWCSUM,WOL_MAGIC,VLAN_HWFILTER,NOMAP>"
+    options: str = EM_OPTIONS
     media: str = "Ethernet autoselect (1000baseT <full-duplex>)"
     link: bool = True
     up: bool = False

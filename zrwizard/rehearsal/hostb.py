@@ -19,7 +19,6 @@ DEEP_TIME = 1754655420
 NEWER = "2025-08-15"
 NEWER_TIME = 1755260220
 BE_CLONE = "2025-08-08-14:30:56-0"
-SERVER_ADDRESS = "10.0.2.2"
 
 # rel, mountpoint (empty: inherited), bulk bytes, further properties
 LAYOUT: tuple[tuple[str, str, int, dict[str, str]], ...] = (
@@ -31,7 +30,7 @@ LAYOUT: tuple[tuple[str, str, int, dict[str, str]], ...] = (
     ("home/han", "", 32 * KIB, {}),
     ("home/jpb", "", 32 * KIB, {"org.example:owner": "Jim Brown"}),
     ("home/luke", "", 36 * KIB, {}),
-    ("tmp", "/tmp", 0, {"exec": "on", "setuid": "off"}),
+    ("tmp", "/tmp", 0, {"exec": "on", "setuid": "off"}),  # noqa: S108
     ("usr", "/usr", 0, {"canmount": "off"}),
     ("usr/ports", "", 0, {"setuid": "off"}),
     ("usr/src", "", 0, {}),
@@ -47,36 +46,46 @@ MISSING_IN_NEWER = "var/log"
 
 def make_server(scenario: Scenario, clock: Clock, rng: random.Random) -> Machine:
     """hostB with its pools and its sshd."""
-    disks = [Disk("vtbd0", 8 << 30, "HOSTB0001"), Disk("vtbd1", 32 << 30, "HOSTB0002")]
-    nic = Nic("em0", "02:49:be:ad:ba:dd", up=True, address=SERVER_ADDRESS)
+    big = 6 if scenario.recorded_machine else 32
+    disks = [Disk("vtbd0", 8 << 30, "HOSTB0001"), Disk("vtbd1", big << 30, "HOSTB0002")]
+    address = scenario.server_address
+    nic = Nic("em0", "02:49:be:ad:ba:dd", up=True, address=address)
     kinds = ("ssh-rsa", "ecdsa-sha2-nistp256", "ssh-ed25519")
-    door = Door("hostB", (SERVER_ADDRESS, "hostB", "hostb", "hostB.example.org", "192.168.1.151"),
-                (22, scenario.server_port), {k: key_blob(k, rng) for k in kinds},
+    door = Door("hostB", (address, "hostB", "hostb", "hostB.example.org"),
+                (scenario.server_port,), {k: key_blob(k, rng) for k in kinds},
                 {"root": scenario.password}, password_login=scenario.password_login,
                 refused=scenario.port_refused)
     machine = Machine("hostB", clock, rng, disks, [nic], hostname="hostB", home="/root",
                       live=False, door=door)
     machine.load("zfs")
     machine.sysctls |= {"kern.hostid": "1261424515", "machdep.bootmethod": "BIOS"}
-    zroot = _pool("zroot", "vtbd0p4", disks[0], 8 << 30, rng, clock)
-    _add(zroot, "", 0, {"mountpoint": "/zroot"}, rng, 1700000000)
-    _add(zroot, "ROOT", 0, {"mountpoint": "none"}, rng, 1700000001)
-    _add(zroot, "ROOT/default", 890 * MIB, {"mountpoint": "/"}, rng, 1700000002)
+    zroot = _pool("zroot", "vtbd0p4", disks[0], rng, clock)
+    _add(zroot, "", 0, {"mountpoint": "/zroot"}, rng=rng, created=1700000000)
+    _add(zroot, "ROOT", 0, {"mountpoint": "none"}, rng=rng, created=1700000001)
+    _add(zroot, "ROOT/default", 890 * MIB, {"mountpoint": "/"}, rng=rng, created=1700000002)
     machine.pools["zroot"] = zroot
-    if scenario.pool_on_server:
+    if scenario.recorded_machine:
+        tank = _pool("tank", "vtbd1", disks[1], rng, clock)
+        tank.ashift = 9
+        _add(tank, "", 0, {"mountpoint": "none"}, rng=rng, created=1795294300)
+        _add(tank, "h", 20 * MIB, {"mountpoint": "/tank/h"}, rng=rng, created=1795294301)
+        for ds in tank.ordered():
+            _snap(tank, ds, "s", 1795294305, rng)
+        machine.pools = {"tank": tank}
+    elif scenario.pool_on_server:
         machine.pools["hostA"] = host_pool(scenario, disks[1], rng, clock)
     for pool in machine.pools.values():
         pool.active_on = machine.name
     return machine
 
 
-def _pool(name: str, device: str, disk: Disk, size: int, rng: random.Random,
-          clock: Clock) -> Pool:
+def _pool(name: str, device: str, disk: Disk, rng: random.Random, clock: Clock) -> Pool:
+    size = disk.size
     return Pool(name, rng.getrandbits(63), device, disk.name, 1 << 20, usable_size(size - MIB),
                 12, features=features_of("off"), last_host="hostB", last_access=clock.now())
 
 
-def _add(pool: Pool, rel: str, bulk: int, props: dict[str, str], rng: random.Random,
+def _add(pool: Pool, rel: str, bulk: int, props: dict[str, str], *, rng: random.Random,
          created: int) -> Dataset:
     ds = Dataset(rel, rng.getrandbits(63), pool.next_txg(), created, received=dict(props),
                  bulk=bulk)
@@ -86,10 +95,10 @@ def _add(pool: Pool, rel: str, bulk: int, props: dict[str, str], rng: random.Ran
 
 def host_pool(scenario: Scenario, disk: Disk, rng: random.Random, clock: Clock) -> Pool:
     """The pool `hostA`: a whole root-on-ZFS host, received with its snapshots."""
-    pool = _pool("hostA", "vtbd1p1", disk, disk.size, rng, clock)
+    pool = _pool("hostA", "vtbd1p1", disk, rng, clock)
     for number, (rel, where, bulk, props) in enumerate(LAYOUT):
         own = ({"mountpoint": where} if where else {}) | props
-        ds = _add(pool, rel, bulk, own, rng, 1751000000 + number)
+        ds = _add(pool, rel, bulk, own, rng=rng, created=1751000000 + number)
         if rel.startswith("ROOT/"):
             ds.files = dict(host_tree("hostA", extra=f"Welcome to {rel.rpartition('/')[2]}.\n"))
     default = pool.datasets["ROOT/default"]

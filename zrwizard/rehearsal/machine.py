@@ -85,6 +85,7 @@ class Machine:
     processes: dict[int, Process] = field(default_factory=dict)
     detached: set[asyncio.Future[int]] = field(default_factory=set)
     next_pid: int = 700
+    nodes: set[str] = field(default_factory=set)
     fifos: set[str] = field(default_factory=set)
     shadowed: bool = False
     going_down: str = ""
@@ -118,10 +119,10 @@ class Machine:
         """Load a kernel module with what it depends on; silent where it is loaded."""
         if module in self.modules:
             return
-        for needed in {"zfs": ("xdr", "crypto", "zlib")}.get(module, ()):
-            if needed not in self.modules:
-                self.modules.append(needed)
-        self.modules.insert(1, module)
+        self.modules.append(module)
+        needs = {"zfs": ("xdr", "crypto", "zlib"), "aesni": ("crypto", "zlib"),
+                 "cryptodev": ("crypto", "zlib"), "geom_eli": ("crypto", "zlib")}
+        self.modules += [n for n in needs.get(module, ()) if n not in self.modules]
         if module == "zfs":
             self.kernel("ZFS filesystem version: 5",
                         "ZFS storage pool version: features support (5000)")
@@ -149,6 +150,23 @@ class Machine:
                 return Where(where.disk, where.part, name)
         return None
 
+    def refresh_nodes(self) -> None:
+        """Make /dev show the disks and partitions that there are."""
+        root = self.files.get("/")
+        if root is None:
+            return
+        wanted = {f"/dev/{w.name}" for w in self.places()} | {
+            f"/dev/gpt/{w.part.label}" for w in self.places() if w.part and w.part.label}
+        for path in self.nodes - wanted:
+            if root.exists(path):
+                root.remove(path)
+        for path in wanted:
+            make_dirs(root, path.rpartition("/")[0])
+            root.write_file(path, b"")
+        if not any(p.startswith("/dev/gpt/") for p in wanted) and root.exists("/dev/gpt"):
+            root.remove("/dev/gpt", recursive=True)
+        self.nodes = wanted
+
     def users(self, where: Where) -> list[str]:
         """What holds a place open: pools, mounts, swap; for a disk also its partitions."""
         names = {where.name}
@@ -157,7 +175,8 @@ class Machine:
         found = [f"pool {p.name}" for p in self.pools.values()
                  if p.disk == where.disk.name and p.offset == where.offset
                  and (where.part is not None) == (p.device != where.disk.name)]
-        found += [f"mount {m.path}" for m in self.mounts if m.special.removeprefix("/dev/") in names]
+        found += [f"mount {m.path}" for m in self.mounts
+                  if m.special.removeprefix("/dev/") in names]
         found += [f"swap {s}" for s in self.swaps if s.removeprefix("/dev/") in names]
         if where.part is None:
             for inner in self.places():
@@ -175,7 +194,7 @@ class Machine:
 
     def fs_for(self, path: str) -> tuple[Any, str]:
         """The virtual file system that holds `path`, and the path inside it."""
-        best = max((p for p in self.files if p == "/" or path == p or path.startswith(p + "/")),
+        best = max((p for p in self.files if p in ("/", path) or path.startswith(p + "/")),
                    key=len)
         return self.files[best], path if best == "/" else path[len(best):] or "/"
 

@@ -98,7 +98,7 @@ def interpreter() -> Any:
     return Bash
 
 
-def new_session(machine: Machine, command: str, tty: Tty | None = None, parent: int = 1,
+def new_session(machine: Machine, command: str, tty: Tty | None = None, *, parent: int = 1,
                 env: dict[str, str] | None = None, cwd: str = "/") -> Session:
     """A shell process with an interpreter that sees the machine's files and programs."""
     process = machine.new_process(command, parent)
@@ -166,7 +166,7 @@ async def nested(call: Call, argv: list[str], *, out: Sink | None = None,
         call.session.running.add(inner.proc)
         return await perform(program, inner)
     session = new_session(call.machine, argv[0] if argv else "sh", call.session.tty,
-                          call.proc.pid, env=dict(call.io.env), cwd=str(call.io.cwd))
+                          parent=call.proc.pid, env=dict(call.io.env), cwd=str(call.io.cwd))
     session.carry = call.session.carry
     try:
         await session.run(HELPERS, call.io.stderr.write)

@@ -146,14 +146,10 @@ class Prompt:
     async def _new_shell(self, *, replaces: bool, options: str) -> None:
         """`exec /bin/sh` or a shell inside the shell."""
         inner = Prompt(self.machine, self.tty, self.port)
-        if "+E" in options:
-            inner_editing = False
-        else:
-            inner_editing = True
         await inner.session.run("PS1='# ' PS2='> '", self._write)
         task = asyncio.ensure_future(inner.run())
         await asyncio.sleep(0)
-        self.tty.editing = inner_editing
+        self.tty.editing = "+E" not in options
         try:
             self.status = await task
         except asyncio.CancelledError:

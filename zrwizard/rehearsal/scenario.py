@@ -29,6 +29,7 @@ class Scenario:
     console_taken: bool = False
     dhcp: bool = True
     link: bool = True
+    server_address: str = "10.0.2.2"
     server_port: int = 2223
     port_refused: bool = False
     password: str = "rehearse"  # noqa: S105 - printed in the rehearsal's help
@@ -66,7 +67,8 @@ SCENARIOS: dict[str, Scenario] = {
         replace(_RESTORE, name="console-taken", console_taken=True),
         replace(_RESTORE, name="uefi", firmware="UEFI"),
         replace(_RESTORE, name="transcripts", start=Start.PLAIN, recorded_machine=True,
-                power_on_at_connect=False),
+                power_on_at_connect=False, server_address="10.99.0.2", server_port=22,
+                password="root"),  # noqa: S106
     )
 }
 """By name; "wrong password" needs no scenario: give another one than `password`."""

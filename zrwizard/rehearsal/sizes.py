@@ -8,6 +8,11 @@ import re
 UNITS = "BKMGTPE"
 
 
+def words(text: str) -> list[str]:
+    """The words of a long literal list, so that it stays readable."""
+    return text.split()
+
+
 def geom_size(size: int) -> str:
     """At most four characters, binary, one decimal below ten: `512K`, `2.0G`, `1.0M`."""
     if size < 1000:

@@ -65,8 +65,8 @@ def private_key(rng: random.Random, encrypted: bool = False) -> tuple[str, bytes
 
 def read_private_key(text: str) -> tuple[bytes, bool] | None:
     """Public blob and "needs a passphrase" of an openssh-key-v1 file; None if it is not one."""
-    inner = "".join(text.split("-----BEGIN OPENSSH PRIVATE KEY-----")[-1]
-                    .split("-----END OPENSSH PRIVATE KEY-----")[0].split())
+    inner = "".join(text.rsplit("-----BEGIN OPENSSH PRIVATE KEY-----", maxsplit=1)[-1]
+                    .split("-----END OPENSSH PRIVATE KEY-----", maxsplit=1)[0].split())
     try:
         data = base64.b64decode(inner, validate=True)
         if not data.startswith(b"openssh-key-v1\0"):

@@ -8,13 +8,11 @@ from zrwizard.rehearsal import gpt
 from zrwizard.rehearsal.clock import Clock
 from zrwizard.rehearsal.hardware import Content, Disk, Nic
 from zrwizard.rehearsal.machine import Machine, Mount, make_dirs, new_files
-from zrwizard.rehearsal.medium import live_tree
+from zrwizard.rehearsal.medium import BOOT_SIZES, live_tree
 from zrwizard.rehearsal.scenario import Scenario, Start
 from zrwizard.rehearsal.zfsprops import features_of
 from zrwizard.rehearsal.zfsstate import Dataset, Pool, usable_size
 
-VTNET = {"options": "80028<VLAN_MTU,JUMBO_MTU,LINKSTATE>",
-         "media": "Ethernet autoselect (10Gbase-T <full-duplex>)"}
 GIB = 1 << 30
 ROOT_DEVICE = "/dev/iso9660/14_0_CURRENT_AMD64_CD"
 
@@ -32,7 +30,9 @@ def make_target(scenario: Scenario, clock: Clock, rng: random.Random) -> Machine
         ada0 = Disk("ada0", GIB, "SATA0001", "QEMU HARDDISK", rotation="5400",
                     vendor="QEMU HARDDISK 2.5+", bus=3)
         disks += [Disk("vtbd1", 4 * GIB, "ZRDISK0002"), cd, ada0, da0]
-        nics.append(Nic("vtnet0", "52:54:00:99:00:01", **VTNET))
+        nics.append(Nic("vtnet0", "52:54:00:99:00:01",
+                        options="80028<VLAN_MTU,JUMBO_MTU,LINKSTATE>",
+                        media="Ethernet autoselect (10Gbase-T <full-duplex>)"))
     else:
         disks.append(cd)
         if scenario.trap_disk:
@@ -61,8 +61,9 @@ def old_pool(disk: Disk, name: str, rng: random.Random, clock: Clock, *, host: s
              hostid: int = 0) -> None:
     """A GPT with one partition and a pool in it, exported unless a host still owns it."""
     disk.table = gpt.new_table(disk)
-    start, count = gpt.autofill(disk.table, None, None, 2048)
-    part = gpt.place(disk, disk.table, "freebsd-zfs", 1, f"{name}0", start, count, rng)
+    room = gpt.autofill(disk.table, None, None, 2048)
+    part = gpt.place(disk, disk.table, room, kind="freebsd-zfs", index=1, label=f"{name}0",
+                     rng=rng)
     size = part.count * disk.sector
     offset = part.start * disk.sector
     when = int(clock.now()) - 40 * 86400
@@ -82,16 +83,19 @@ def live_files(machine: Machine) -> None:
         machine.files[path] = new_files()
     machine.lay("/", live_tree())
     root = machine.files["/"]
+    for name in BOOT_SIZES:
+        if root.exists(f"/boot/{name}"):
+            root.chmod(f"/boot/{name}", 0o555 if name == "loader" else 0o444)
     make_dirs(root, "/dev")
     root.write_file("/dev/tty", b"\x01TTY\n" * 4000)
     for node in ("console", "zero", "random", "urandom", "ttyu0"):
         root.write_file(f"/dev/{node}", b"")
-    for path in ("/var/run", "/var/log", "/var/tmp", "/var/backups"):
+    for path in ("/var/run", "/var/log", "/var/tmp", "/var/backups"):  # noqa: S108
         machine.lay(path, {})
     if machine.live:
         machine.lay("/tmp/bsdinstall_etc", {})  # noqa: S108
         if not root.exists("/etc/resolv.conf"):
-            root.symlink("/tmp/bsdinstall_etc/resolv.conf", "/etc/resolv.conf")
+            root.symlink("/tmp/bsdinstall_etc/resolv.conf", "/etc/resolv.conf")  # noqa: S108
         machine.mounts = [Mount(ROOT_DEVICE, "/", "cd9660", "ro", "local, read-only"),
                           Mount("devfs", "/dev", "devfs", "rw"),
                           Mount("tmpfs", "/tmp", "tmpfs", "rw", "local"),  # noqa: S108
@@ -99,6 +103,8 @@ def live_files(machine: Machine) -> None:
     else:
         machine.mounts = [Mount("zroot/ROOT/default", "/", "zfs", "rw,noatime,nfsv4acls"),
                           Mount("devfs", "/dev", "devfs", "rw")]
+    machine.nodes.clear()
+    machine.refresh_nodes()
 
 
 def power_cycle(machine: Machine) -> None:

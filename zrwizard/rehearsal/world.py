@@ -121,7 +121,7 @@ class Rehearsal:
         self._stop = asyncio.Event()
         m = self.target
         m.down = asyncio.Event()
-        port = TelnetPort(lambda data: tty.feed(data), lambda: console.plugged.set())
+        port = TelnetPort(lambda data: tty.feed(data), lambda: console.plugged.set())  # noqa: PLW0108
         tty = Tty(port.send, noise=self._noise, rng=random.Random(self._rng.random()))  # noqa: S311
         tty.noise_lines = KERNEL_NOISE
         tty.quiet = lambda: m.sysctls.get("kern.consmute", "0") != "0"
@@ -140,7 +140,8 @@ class Rehearsal:
             self._failure = work.exception()
         elif not stop.done():
             await stop
-        for task in (work, *m.detached):
+        work.cancel()
+        for task in list(m.detached):
             task.cancel()
         await port.close()
         await asyncio.gather(work, *m.detached, return_exceptions=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from zrwizard.rehearsal.clock import short_date
-from zrwizard.rehearsal.zfsprops import NUMBERS, POOL_DEFAULTS
 from zrwizard.rehearsal.sizes import nice, nice_bytes
+from zrwizard.rehearsal.zfsprops import NUMBERS, POOL_DEFAULTS
 from zrwizard.rehearsal.zfsstate import (
     Dataset,
     Pool,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from zrwizard.rehearsal.commands import Call
 from zrwizard.rehearsal.errors import Fail
 from zrwizard.rehearsal.machine import Machine
-from zrwizard.rehearsal.sizes import nice, nice_bytes
+from zrwizard.rehearsal.sizes import nice_bytes
 from zrwizard.rehearsal.zfsmount import refresh
 from zrwizard.rehearsal.zfsstate import Dataset, Pool, Snapshot, available, referenced
 
@@ -74,7 +74,7 @@ def plan_stream(m: Machine, name: str, found: dict[str, str]) -> StreamPlan:
                 plan.missing.append(f"WARNING: could not send {pool.full(ds)}@{snap_name}: does "
                                     "not exist\n")
             continue
-        _items(plan, pool, top, ds, snap, found)
+        _items(plan, pool, (top, ds), snap, found)
     return plan
 
 
@@ -91,8 +91,9 @@ def _origins_first(pool: Pool, datasets: list[Dataset]) -> list[Dataset]:
     return done
 
 
-def _items(plan: StreamPlan, pool: Pool, top: Dataset, ds: Dataset, last: Snapshot,
+def _items(plan: StreamPlan, pool: Pool, pair: tuple[Dataset, Dataset], last: Snapshot,
            found: dict[str, str]) -> None:
+    top, ds = pair
     every = plan.replicate or "I" in found
     chain = ds.snapshots[: ds.snapshots.index(last) + 1] if every else [last]
     start = (found.get("i") or found.get("I") or "").rpartition("@")[2]
@@ -283,7 +284,7 @@ class Receiver:
                 disk.writes += 1
         seconds = max(0.01, m.clock.now() - self.started)
         return (f"received {nice_bytes(item.size)} stream in {seconds:.2f} seconds "
-                f"({nice(int(item.size / seconds)) if item.size / seconds >= 1024 else nice_bytes(int(item.size / seconds))}/sec)\n")
+                f"({nice_bytes(int(item.size / seconds))}/sec)\n")
 
     def give_up(self) -> None:
         """A receive that was cut off leaves nothing of its snapshot."""
@@ -306,7 +307,8 @@ async def receive(call: Call, target: str, found: dict[str, str], overrides: dic
             while b"\n" in buffer and not complete:
                 line, _, buffer = buffer.partition(b"\n")
                 if receiver is None:
-                    receiver = _open(call, line, target, found, overrides, excluded)
+                    receiver = _open(call, line, target, found)
+                    receiver.overrides, receiver.excluded = overrides, excluded
                     continue
                 complete = await _take(receiver, line, "v" in found)
             if receiver is None and len(buffer) > 4096:
@@ -329,14 +331,12 @@ async def receive(call: Call, target: str, found: dict[str, str], overrides: dic
     return 0
 
 
-def _open(call: Call, line: bytes, target: str, found: dict[str, str],
-          overrides: dict[str, str], excluded: set[str]) -> Receiver:
+def _open(call: Call, line: bytes, target: str, found: dict[str, str]) -> Receiver:
     words = line.split()
     if len(words) != 2 or words[0] != b"ZRS1" or words[1].decode() not in call.machine.streams:
         raise Fail("cannot receive: invalid stream (bad magic number)\n" if len(line) > 312 else
                    "cannot receive: failed to read from stream\n")
-    return Receiver(call, target, found, call.machine.streams[words[1].decode()], overrides,
-                    excluded)
+    return Receiver(call, target, found, call.machine.streams[words[1].decode()])
 
 
 async def _take(receiver: Receiver, line: bytes, verbose: bool) -> bool:
