@@ -105,13 +105,13 @@ def _run(shell: Shell, text: str, timeout: float, emit: Emit) -> Result:
     return result
 
 
+# It keeps the status of the command before it; a line feed first, for output that ends without.
+_HELPER = f'm() {{ printf \'\\n{_MARK} %s %s\\n\' "$1" "$?"; }}'
+
+
 def joined(probes: Iterable[tuple[str, str]]) -> str:
     """Return sh text that runs the (name, command) probes in order, each followed by a mark."""
-    return "\n".join(f"{text}\n{_end(name)}" for name, text in probes)
-
-
-def _end(name: str) -> str:
-    return f"printf '\\n%s %s %s\\n' '{_MARK}' {name} \"$?\""
+    return "\n".join((_HELPER, *(f"{text}; m {name}" for name, text in probes)))
 
 
 def split(output: str) -> dict[str, Part]:
@@ -125,7 +125,6 @@ def split(output: str) -> dict[str, Part]:
         words = line.split(" ")
         if len(words) != 3 or not words[2].isdigit():
             raise ParseError("survey", "a mark between two probes is damaged", line)
-        # The mark begins with a line feed of its own, for output that ends without one.
         text = "\n".join(lines)
         parts[words[1]] = Part(text, int(words[2]))
         lines = []
@@ -159,25 +158,20 @@ _DISKS = "\n".join(
     (
         joined((("geom", geom.disks()), ("show", gpart.show()))),
         f"for d in $({sysctl.value('kern.disks')}); do",
-        'gpart backup "$d" 2>/dev/null',
-        _end('"backup:$d"'),
+        'gpart backup "$d" 2>/dev/null; m "backup:$d"',
         # Computed there, for the guards compare it with what is computed there later.
-        'gpart backup "$d" 2>/dev/null | cksum',
-        _end('"sum:$d"'),
-        'diskinfo "$d" 2>/dev/null',
-        _end('"info:$d"'),
-        'diskinfo -s "$d" 2>/dev/null',
-        _end('"ident:$d"'),
+        'gpart backup "$d" 2>/dev/null | cksum; m "sum:$d"',
+        'diskinfo "$d" 2>/dev/null; m "info:$d"',
+        'diskinfo -s "$d" 2>/dev/null; m "ident:$d"',
         "done",
     )
 )
 _NETWORK = "\n".join(
     (
-        f"for n in $({ifconfig.names()}); do",
-        'ifconfig "$n"',
-        _end('"nic:$n"'),
-        "done",
         joined((("routes", netstat.routes()),)),
+        f"for n in $({ifconfig.names()}); do",
+        'ifconfig "$n"; m "nic:$n"',
+        "done",
     )
 )
 _ZFS = joined(
