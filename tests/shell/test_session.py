@@ -41,7 +41,9 @@ def test_out_and_err_are_separate_and_exact(shell):
     assert (result.status, result.out, result.err) == (9, b"a\nb\n\n", b"no newline")
 
 
-@pytest.mark.parametrize("size", [0, 1, 56, 57, 58, 1199, 1200, 1201, 1535, 1536, 1537, 5000, 70000])
+@pytest.mark.parametrize(
+    "size", [0, 1, 56, 57, 58, 1199, 1200, 1201, 1535, 1536, 1537, 5000, 70000]
+)
 def test_any_bytes_of_any_size(shell, size, tmp_path):
     data = random.Random(size).randbytes(size)
     path = tmp_path / "data"
@@ -57,7 +59,7 @@ def test_output_that_holds_frames_prompts_and_controls(shell):
 
 
 def test_text_of_every_kind_of_quote_and_length(shell):
-    word = "it's \"quoted\" $HOME `x` \\ ! é\ttab"
+    word = 'it\'s "quoted" $HOME `x` \\ ! é\ttab'
     quoted = "'" + word.replace("'", "'\\''") + "'"
     assert shell.run(f"printf %s {quoted}").text == word
     long = "x" * 9000
@@ -109,7 +111,9 @@ def test_a_prompt_that_comes_back_is_a_refusal_not_a_loop(shell):
 
 
 def test_a_prompt_that_echoes_is_no_password_prompt(shell):
-    ask = "stty echo </dev/tty; printf 'Password:' >/dev/tty; read x </dev/tty; stty -echo </dev/tty"
+    ask = (
+        "stty echo </dev/tty; printf 'Password:' >/dev/tty; read x </dev/tty; stty -echo </dev/tty"
+    )
     with pytest.raises(Refused, match="no password prompt"):
         shell.talk(ask, (Rule("Password:$", Secret("server", "seen-by-all")),))
     shell.run("stty -echo </dev/tty")

@@ -41,6 +41,7 @@ zq() { case $_rc in
 "$_so" "$_se" $((_so+_se)) "$_id";;
 esac; }
 zx() { if [ "$1" = "$_id" ]; then zq; return; fi
+if [ $# -ne 4 ] || [ "$2" -gt 2000 ]; then printf '\036N%s\037' "$1"; return; fi
 _c=$(zj "$2" | $_dec; echo .); _c=${_c%.}
 _k=$(printf %s "$1:$4:$_c" | cksum)
 if [ "${_k%% *}" != "$3" ]; then printf '\036N%s\037' "$1"; return; fi
@@ -56,7 +57,8 @@ if [ "$_se" -gt 0 ]; then zg e 0; fi
 fi;;
 t) (eval "$_c"); _rc=$?; zq;;
 esac; }
-zf() { zj "$2" | $_dec >"$_h/u"; printf '\036U%s:%s\037' "$1" "$(cksum <"$_h/u")"; }
+zf() { if [ $# -ne 2 ] || [ "$2" -gt 2000 ]; then printf '\036N%s\037' "$1"; return; fi
+zj "$2" | $_dec >"$_h/u"; printf '\036U%s:%s\037' "$1" "$(cksum <"$_h/u")"; }
 zg() { dd if="$_h/$1" bs=1536 skip="$2" count=1 2>/dev/null >"$_h/c"
 $_enc <"$_h/c" | awk -v f="$1:$2" '{printf "\036D%s:%d:%d:%s\037\n",f,NR,length($0),$0}'
 printf '\036C%s:%s:%s\037' "$1" "$2" "$(cksum <"$_h/c")"; }

@@ -33,9 +33,9 @@ def look(where: str) -> str:
     """Return the command whose output `parse` reads."""
     return (
         f"cd {where} 2>/dev/null && [ -e run ] || {{ echo none; exit 0; }}\n"
-        "p=$(cat pid 2>/dev/null); z=$(ps -o stat= -p \"$p\" 2>/dev/null)\n"
+        'p=$(cat pid 2>/dev/null); z=$(ps -o stat= -p "$p" 2>/dev/null)\n'
         "if [ -s rc ]; then echo ended $(cat rc)\n"
-        "elif [ \"${z#Z}\" = \"$z\" ] && kill -0 \"$p\" 2>/dev/null; then echo runs\n"
+        'elif [ "${z#Z}" = "$z" ] && kill -0 "$p" 2>/dev/null; then echo runs\n'
         "elif [ -s rc ]; then echo ended $(cat rc)\n"
         "else echo lost; fi"
     )

@@ -23,6 +23,7 @@ from zrwizard.shell.helpers import CHUNK, INLINE
 
 _CTRL_C, _CTRL_Q, _CTRL_U = b"\x03", b"\x11", b"\x15"
 _PART = 120
+_MOST_PARTS = 2000
 _GZIP_FROM = 4096
 _TRIES = 14
 _GONE = re.compile(rb"(?:^|\n)[^\n]{0,60}login: $|Console type \[[^]]*\]: $")
@@ -46,6 +47,7 @@ class Frames:
     def __init__(self, console: Console) -> None:
         self.console = console
         self._rtt = 0.2
+        self._accepted: tuple[bytes, bytes] = (b"", b"")
         self._tail = b""
 
     # -- one question, one answer -------------------------------------------------------------
@@ -98,9 +100,13 @@ class Frames:
                     break
                 if accept(frame[0], frame[1]):
                     self._learn(time.monotonic() - began, attempt)
+                    self._accepted = frame[:2]
                     return frame[0], frame[1]
                 if frame[0] == b"N":
                     break
+                if frame[:2] == self._accepted and frame[0] != b"S":
+                    # An answer that came twice was asked for twice: the first was only late.
+                    self._rtt = min(2.0, self._rtt * 1.3)
         raise NoAnswer(
             "The shell on the console does not answer.",
             "Look at the console by hand; then start zrwizard again.",
@@ -110,10 +116,9 @@ class Frames:
         return min(12.0, (0.25 + 6 * self._rtt) * 1.5 ** min(attempt, 6))
 
     def _learn(self, seconds: float, attempt: int) -> None:
+        """Take the round trip's length from first tries only: a later one is ambiguous."""
         if attempt == 0:
             self._rtt += (seconds - self._rtt) / 4
-        else:
-            self._rtt = min(2.0, self._rtt * 1.1)
 
     # -- parts, commands, files ------------------------------------------------------------------
 
@@ -121,6 +126,10 @@ class Frames:
         """Send `data` as checked parts; return how many there are."""
         encoded = base64.b64encode(data).decode()
         parts = [encoded[at : at + _PART] for at in range(0, len(encoded), _PART)]
+        if len(parts) > _MOST_PARTS:
+            raise NoAnswer(
+                f"{len(data)} bytes are too many to be typed over a console.", "Use the network."
+            )
         for number, part in enumerate(parts):
             check = cksum(f"{id}:{number}:{part}".encode())
             want = f"{id}:{number}"
