@@ -93,7 +93,8 @@ class RealShell:
             if rule is None or uses[rule] >= rule.max_uses:
                 process.kill()
                 process.wait()
-                raise Refused(f"The prompt {last!r} has no answer.", "Give the secret.")
+                name = rule.answer if rule else last
+                raise Refused(f"{name!r} was not accepted: it was asked for again.", "Check it.")
             uses[rule] += 1
             process.stdin.write(rule.answer.reveal() + b"\n")
             process.stdin.flush()

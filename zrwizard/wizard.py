@@ -27,6 +27,7 @@ from zrwizard.flows.moves import (
     Review,
     Stuck,
 )
+from zrwizard.freebsd import sh, ssh
 from zrwizard.plan import Plan, Problem
 from zrwizard.report import markdown
 from zrwizard.run import crash, journal, state
@@ -34,7 +35,7 @@ from zrwizard.run.events import Event, Exit, Note, RunFinished
 from zrwizard.run.executor import Run
 from zrwizard.run.journal import MAIN, Journal, Unfinished
 from zrwizard.run.outcome import Outcome, of_console
-from zrwizard.run.telling import redact_event
+from zrwizard.run.telling import Teller, redact_event
 from zrwizard.secrets import Secret, Secrets
 from zrwizard.shell.api import Shell
 
@@ -134,6 +135,7 @@ class Wizard:
         self._shell: Shell | None = None
         self._asked: list[str] = []
         self._began_main = False
+        self._prepared = False
         self._last: tuple[Move, Facts] | None = None
 
     def run(self) -> RunFinished:
@@ -152,6 +154,7 @@ class Wizard:
         except Exception as error:
             outcome = crash.outcome(error, self._state_dir, self._secrets)
         finally:
+            self._tidy()
             self._close_shell()
         return self._finish(outcome, time.monotonic() - started)
 
@@ -245,6 +248,7 @@ class Wizard:
                 self._emit(Note(move.text))
                 return survey.look(self._need_shell(), facts, move, self._emit)
             case Prepare(plan=plan, mark=mark):
+                self._prepared = True
                 outcome = self._execute(mark, plan)
                 if outcome.exit is Exit.DONE:
                     return replace(facts, prepared=facts.prepared | {mark})
@@ -377,6 +381,18 @@ class Wizard:
         self._front.emit(safe)
 
     # -- the end ----------------------------------------------------------------------------------
+
+    def _tidy(self) -> None:
+        """Leave no login and no key on a target where no plan was begun: nobody comes back."""
+        if self._shell is None or self._began_main or not self._prepared:
+            return
+        session = ssh.Session(ssh.ALIAS, 22, "root", self._shell.home)
+        files = (session.identity_path, session.known_hosts_path, session.config_path)
+        text = f"{ssh.logout(session)} 2>/dev/null; rm -f {' '.join(map(sh.quote, files))}"
+        try:
+            Teller(self._shell, self._emit).run("tidy", "act", text, 30.0)
+        except ConsoleError as error:
+            self._emit(Note(f"The target could not be tidied up: {error.what}", "warning"))
 
     def _close_shell(self) -> None:
         if self._shell is not None:

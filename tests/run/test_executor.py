@@ -244,7 +244,11 @@ def test_a_missing_secret_is_named_with_its_option(lab: Lab) -> None:
     outcome = lab.run(login())
     assert outcome.exit is Exit.USAGE
     assert "--secret server=" in outcome.now
-    assert lab.shell.typed == []
+
+
+def test_a_prompt_that_never_comes_needs_no_secret(lab: Lab) -> None:
+    dialogue = Dialogue("echo welcome", (Answer("passphrase: $", "key-passphrase"),))
+    assert lab.run(plan(step("login", "", action=dialogue))).exit is Exit.DONE
 
 
 def test_a_wrong_password_is_asked_for_again_three_times_at_most(lab: Lab) -> None:

@@ -8,6 +8,7 @@ from typing import assert_never
 
 from zrwizard.console.errors import Refused
 from zrwizard.plan import (
+    Answer,
     Command,
     Dialogue,
     Leave,
@@ -75,10 +76,7 @@ class Actor:
 
     def _dialogue(self, step: Step, action: Dialogue) -> None:
         for attempt in range(1, TRIES + 1):
-            rules = tuple(
-                Rule(answer.pattern, self._secret(answer.secret), answer.max_uses)
-                for answer in action.answers
-            )
+            rules = tuple(self._rule(answer) for answer in action.answers)
             refusal: Refused | None = None
             try:
                 result = self._teller.talk(step.id, "act", action.text, rules, action.timeout)
@@ -91,8 +89,20 @@ class Actor:
                 if not (rules and _WRONG.search(shown)):
                     raise _failed(step, action.text, result)
             name = _which(action, shown)
-            if name is None or attempt == TRIES or not self._again(name):
+            if name is not None and self._secrets.get(name) is None:
+                self._secret(name)
+            elif name is None or attempt == TRIES or not self._again(name):
                 raise _wrong_secret(step, name, shown, refusal)
+
+    def _rule(self, answer: Answer) -> Rule:
+        """Return the rule for a prompt; one without a secret is stopped as soon as it is seen.
+
+        A key may have a passphrase or not: only its prompt tells whether one is needed.
+        """
+        secret = self._secrets.get(answer.secret)
+        if secret is None:
+            return Rule(answer.pattern, Secret(answer.secret, b""), 0)
+        return Rule(answer.pattern, secret, answer.max_uses)
 
     def _again(self, name: str) -> bool:
         """Have another try at the secret `name`; False where nobody can give one."""
@@ -181,7 +191,7 @@ def _first_line(command: str, width: int = 160) -> str:
 def _which(action: Dialogue, shown: str) -> str | None:
     """Return the name of the secret that was asked for, as far as `shown` tells."""
     for answer in action.answers:
-        if re.search(answer.pattern, shown, re.MULTILINE):
+        if f"<secret:{answer.secret}>" in shown or re.search(answer.pattern, shown, re.MULTILINE):
             return answer.secret
     return action.answers[0].secret if action.answers else None
 
