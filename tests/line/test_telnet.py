@@ -89,11 +89,15 @@ def test_bytes_over_a_real_socket():
 
 
 def test_end_of_file_is_told():
-    with server(lambda peer: (peer.sendall(QEMU_GREETING), peer.shutdown(socket.SHUT_RDWR))) as port:
+    def serve(peer: socket.socket) -> None:
+        peer.sendall(QEMU_GREETING + b"bye")
+        peer.shutdown(socket.SHUT_RDWR)
+
+    with server(serve) as port:
         spawn = open_line(f"telnet://127.0.0.1:{port}")
+        spawn.expect_exact(b"bye", timeout=5)
         with pytest.raises(pexpect.EOF):
-            for _ in range(5):
-                spawn.read_nonblocking(10, 0.5)
+            spawn.read_nonblocking(10, 5)
         spawn.close()
 
 

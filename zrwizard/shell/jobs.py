@@ -25,7 +25,8 @@ def start(where: str) -> str:
         "elif command -v setsid >/dev/null 2>&1; then setsid sh run </dev/null >/dev/null 2>&1 &\n"
         "else nohup sh run </dev/null >/dev/null 2>&1 &\n"
         "fi\n"
-        "for i in 1 2 3 4 5 6 7 8 9 10; do [ -s pid ] && exit 0; sleep 0.2 2>/dev/null || sleep 1; done; exit 1"
+        "for i in 1 2 3 4 5 6 7 8 9 10; do [ -s pid ] && exit 0\n"
+        "sleep 0.2 2>/dev/null || sleep 1; done; exit 1"
     )
 
 
