@@ -132,11 +132,10 @@ def sh_text(call: Call, words: list[str]) -> tuple[str, list[str]] | None:
 def prepared(text: str, params: list[str], pid: int) -> str:
     """The script with its parameters set and `$$` filled in, which bashkit has as 1."""
     head = f"set -- {shlex.join(params)}\n" if params else ""
-    if re.search(r"^\(\n", text, re.MULTILINE) and (found := LOGGED.search(text)):
+    if (found := LOGGED.search(text)) and re.search(r"^\($", text, re.MULTILINE):
         # The virtual shell fills a compound command's file when it ends; a log must grow.
-        text = LOGGED.sub(rf") 2>&1 </dev/null | __into {found[1]}", text)
-        head += "set -o pipefail\n"
-        text = re.sub(r"^\(\n", "( set +o pipefail\n", text, flags=re.MULTILINE)
+        text = LOGGED.sub(r") </dev/null", text)
+        text = re.sub(r"^\($", f"__log {found[1]}\n(", text, count=1, flags=re.MULTILINE)
     return head + re.sub(r"(?<!\\)\$\$", str(pid), text)
 
 
@@ -345,13 +344,11 @@ def _values(args: list[str]) -> int:
 LOGGED = re.compile(r"^\) *> *(\S+) 2>&1(?: *< */dev/null)?$", re.MULTILINE)
 
 
-@program("__into")
-async def into(call: Call) -> int:
-    """Write standard input to a file as it comes."""
-    name = call.args[0]
-    call.write(name, b"")
-    while (piece := await call.chunk()) is not None:
-        call.write(name, piece, append=True)
+@program("__log")
+async def log_to(call: Call) -> int:
+    """From here on the session's output goes to a file, as it comes."""
+    call.write(call.args[0], b"")
+    call.session.log = call.path(call.args[0])
     return 0
 
 

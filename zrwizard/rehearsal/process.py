@@ -56,6 +56,8 @@ class Session:
     bash: Any = None
     running: set[Process] = field(default_factory=set)
     ended: bool = False
+    log: str = ""
+    """Where a detached session writes what it prints."""
     reported: list[str] | None = None
     """What the prompt wants to know after a line: status, PS1, PS2, whether PS1 is set."""
 
@@ -135,11 +137,18 @@ def spawn(machine: Machine, script: Callable[[int], str], command: str, sink: Si
     process = session.process
     process.group = process.pid
 
+    async def print_(data: bytes) -> None:
+        if not session.log:
+            await sink(data)
+            return
+        fs, path = machine.fs_for(session.log)
+        fs.append_file(path, data)
+
     async def live() -> int:
         status = 128 + SIGTERM
         try:
-            await session.run(HELPERS, sink)
-            status, _ = await session.run(script(process.pid), sink)
+            await session.run(HELPERS, print_)
+            status, _ = await session.run(script(process.pid), print_)
         finally:
             session.ended = True
             machine.processes.pop(process.pid, None)

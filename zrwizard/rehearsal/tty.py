@@ -15,6 +15,8 @@ END = 256
 QUEUE = 23040
 """Bytes that wait unread at 115200 baud; what comes after them is dropped with a BEL."""
 BEL = b"\x07"
+TYPICAL = 60
+"""Bytes of output into which a kernel message falls with the chance `noise`."""
 ERASE, KILL, WERASE, REPRINT = (0x08, 0x7F), 0x15, 0x17, 0x12
 INTR, EOF, START, STOP, STATUS, QUIT = 0x03, 0x04, 0x11, 0x13, 0x14, 0x1C
 
@@ -175,7 +177,7 @@ class Tty:
         if not data:
             return
         if self.noise and self.noise_lines and not self.quiet() \
-                and self._rng.random() < self.noise:
+                and self._rng.random() < self.noise * len(data) / TYPICAL:
             cut = self._rng.randrange(len(data) + 1)
             self._plain(data[:cut])
             self.kernel(self._rng.choice(self.noise_lines))

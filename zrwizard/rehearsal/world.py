@@ -50,7 +50,7 @@ class Rehearsal:
     """Simulated machines behind `telnet://127.0.0.1:PORT`.
 
     `speed` is simulated seconds per real second, `noise` the chance that a kernel message falls
-    into a piece of output (0 to 1), `scenario` a name of `scenario.SCENARIOS` or a `Scenario`.
+    into a line's worth of output (0 to 1), `scenario` a name of `scenario.SCENARIOS` or a `Scenario`.
     Raises `RehearsalUnavailable` where the virtual shell is not installed.
     """
 
