@@ -5,26 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from zrwizard.cksum import cksum
+
 from . import text
 from .errors import ParseError
 
-_POLYNOMIAL = 0x04C11DB7
-_TOP = 0x80000000
-_MASK = 0xFFFFFFFF
+_LARGEST = 0xFFFFFFFF
 _ROW = re.compile(r"(\d{1,10}) (\d{1,20})(?: .*)?", re.ASCII)
-
-
-def _table() -> tuple[int, ...]:
-    rows: list[int] = []
-    for byte in range(256):
-        crc = byte << 24
-        for _ in range(8):
-            crc = ((crc << 1) ^ _POLYNOMIAL if crc & _TOP else crc << 1) & _MASK
-        rows.append(crc)
-    return tuple(rows)
-
-
-_TABLE = _table()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +27,12 @@ class Checksum:
 
 def of(data: bytes) -> Checksum:
     """The POSIX checksum of `data`: the CRC over the bytes, then over their count."""
-    crc = 0
-    length = len(data)
-    for byte in data:
-        crc = ((crc << 8) & _MASK) ^ _TABLE[(crc >> 24) ^ byte]
-    while length:
-        crc = ((crc << 8) & _MASK) ^ _TABLE[(crc >> 24) ^ (length & 0xFF)]
-        length >>= 8
-    return Checksum(crc ^ _MASK, len(data))
+    return Checksum(cksum(data), len(data))
 
 
 def parse(output: str) -> Checksum:
     """What cksum(1) printed for one input, with or without a file name. Raises ParseError."""
     found = _ROW.fullmatch(text.one_line("cksum", output))
-    if not found or int(found[1]) > _MASK:
+    if not found or int(found[1]) > _LARGEST:
         raise ParseError("cksum", "not a checksum", output)
     return Checksum(int(found[1]), int(found[2]))

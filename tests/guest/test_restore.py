@@ -1,0 +1,221 @@
+"""The main job on the real thing: `zrwizard restore --headless`, as an operator would run it.
+
+hostC is checked by other means than the product's: beside the console, with Linux' own tools.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from . import look, tree
+from .conftest import SERVER_ADDRESS, TARGET_DISK_SERIAL, Pair
+from .machines import Guest
+
+pytestmark = pytest.mark.guest
+
+PASSWORD = "zguest"
+ENVIRONMENT = tree.BOOT_ENVIRONMENTS[0]
+ANSWERS = f"""
+[network]
+nic = "vtnet0"
+mode = "static"
+address = "10.99.0.3/24"
+[server]
+host = "{SERVER_ADDRESS}"
+port = 2223
+[source]
+dataset = "{tree.POOL}"
+snapshot = "newest"
+boot_environment = "{ENVIRONMENT}"
+release = "13"
+[target]
+disk = "{TARGET_DISK_SERIAL}"
+swap = "256m"
+[finish]
+action = "stay"
+"""
+
+
+@dataclass
+class Operator:
+    """Somebody at a terminal: runs the command in a directory and a state of their own."""
+
+    directory: Path
+    pair: Pair
+
+    def command(self, *more: str) -> list[str]:
+        answers = self.directory / "answers.toml"
+        if not answers.exists():
+            answers.write_text(ANSWERS)
+        secret = self.directory / "password"
+        secret.write_text(PASSWORD + "\n")
+        secret.chmod(0o600)
+        return [
+            *(sys.executable, "-m", "zrwizard", "restore", "--headless", "--json"),
+            *("--console", self.pair.target.console_url, "--answers", str(answers)),
+            *("--secret", f"server=file:{secret}", *more),
+        ]
+
+    def start(self, *more: str) -> subprocess.Popen[str]:
+        env = {**os.environ, "XDG_STATE_HOME": str(self.directory / "state")}
+        return subprocess.Popen(
+            self.command(*more),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=env,
+        )
+
+    def run(self, *more: str, timeout: float = 600) -> tuple[int, list[dict[str, object]]]:
+        process = self.start(*more)
+        out, err = process.communicate(timeout=timeout)
+        assert "Traceback" not in out + err, err
+        return process.returncode, [json.loads(line) for line in out.splitlines()]
+
+    @property
+    def sure(self) -> tuple[str, ...]:
+        key = self.pair.image.host_key.read_text().split()[1]
+        return ("--confirm-erase", TARGET_DISK_SERIAL, "--host-key", fingerprint(key))
+
+
+def fingerprint(blob: str) -> str:
+    import base64
+
+    digest = hashlib.sha256(base64.b64decode(blob)).digest()
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+@pytest.fixture
+def operator(guests: Pair, tmp_path: Path) -> Operator:
+    guests.reset_target(options={"kmsg": "7"})
+    return Operator(tmp_path, guests)
+
+
+def guests_agree(server: Guest, target: Guest) -> None:
+    """The restored tree is the source's, and the disk starts it."""
+    target.run("zpool import -f -N -R /mnt zroot 2>/dev/null || zpool list zroot")
+    sent = {
+        name: guid
+        for name, guid in look.snapshots(server, tree.POOL).items()
+        if not name.endswith("@" + tree.INCOMPLETE)
+    }
+    assert look.snapshots(target, "zroot") == sent
+    assert look.datasets(target, "zroot") == look.datasets(server, tree.POOL)
+    assert look.origins(target, "zroot") == look.origins(server, tree.POOL)
+    assert look.contents(target, "zroot", tree.SNAPSHOT) == look.contents(
+        server, tree.POOL, tree.SNAPSHOT
+    )
+    settings_agree(server, target)
+
+
+def settings_agree(server: Guest, target: Guest) -> None:
+    """Every property that was set at the source has its value, but for what makes it start."""
+    there, here = look.settings(server, tree.POOL), look.settings(target, "zroot")
+    ours = {(ENVIRONMENT, "mountpoint"), ("", "compression"), ("", "atime")}
+    ours |= {(name, "canmount") for name in tree.BOOT_ENVIRONMENTS}
+    for (name, key), (value, _) in there.items():
+        if key in {"xattr", "snapshots_changed"}:
+            continue
+        got = here.get((name, key), ("(not set)", ""))[0]
+        if key == "mountpoint" and got.startswith("/mnt"):
+            got = got.removeprefix("/mnt") or "/"
+        if (name, key) in ours:
+            continue
+        assert got == value, f"{name} {key}"
+    assert here["", "compression"][0] == "lz4"
+
+
+def test_a_host_is_restored_from_blank_disk_to_bootable(operator: Operator) -> None:
+    pair = operator.pair
+    began = time.monotonic()
+    status, events = operator.run(*operator.sure)
+    seconds = time.monotonic() - began
+    assert status == 0, events[-3:]
+    assert events[-1]["event"] == "RunFinished"
+    print(f"restored in {seconds:.0f} s")
+    guests_agree(pair.server, pair.target)
+    target = pair.target
+    assert target.out("zpool get -H -o value bootfs zroot").strip() == f"zroot/{ENVIRONMENT}"
+    assert target.out("zpool get -H -o value comment zroot").strip() == "-"
+    table = look.partitions(target)
+    assert [(p.index, p.type, p.label) for p in table] == [
+        (1, "freebsd-boot", "gptboot0"),
+        (2, "efi", "efiboot0"),
+        (3, "freebsd-swap", "swap0"),
+        (4, "freebsd-zfs", "zfs0"),
+    ]
+    assert table[2].size == 256 * 2048
+    sizes, digests = look.snapshot_boot_files(target, f"zroot/{ENVIRONMENT}@{tree.SNAPSHOT}")
+    assert look.boot_digests(target, sizes) == digests, "boot code is not the restored system's"
+    progress = [e for e in events if e["event"] == "Progress"]
+    assert progress, "no progress was shown"
+    for event in progress:
+        fraction = event["fraction"]
+        assert fraction is None or 0 <= float(str(fraction)) <= 1
+        assert float(str(event["rate"])) >= 0
+    assert max(int(str(e["received"])) for e in progress) > 10_000_000
+    no_secret(operator.directory, events)
+
+
+def no_secret(directory: Path, events: list[dict[str, object]]) -> None:
+    assert PASSWORD not in json.dumps(events).replace("zguest-", "")
+    for path in (directory / "state").rglob("*"):
+        if path.is_file():
+            text = path.read_text(errors="replace")
+            assert not re.search(rf"\b{PASSWORD}\b", text), path
+
+
+def test_a_wizard_that_was_killed_is_simply_started_again(operator: Operator) -> None:
+    """kill -9 in the middle of the transfer; the job goes on, and the next start finds it."""
+    process = operator.start(*operator.sure)
+    assert process.stdout
+    for line in process.stdout:
+        if json.loads(line)["event"] == "Progress":
+            break
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    status, events = operator.run(*operator.sure)
+    assert status == 0, events[-3:]
+    started = [e for e in events if e["event"] == "RunStarted"]
+    assert any(e["resumed"] for e in started)
+    done = {e["step"]: e["skipped"] for e in events if e["event"] == "StepDone"}
+    assert any(skipped for skipped in done.values())
+    created = [
+        e
+        for e in events
+        if e["event"] == "Typed" and "zpool create" in str(e["text"]) and e["role"] == "act"
+    ]
+    assert not created, "the pool was made a second time"
+    guests_agree(operator.pair.server, operator.pair.target)
+    no_secret(operator.directory, events)
+
+
+def test_nothing_is_erased_without_the_right_identity(operator: Operator) -> None:
+    before = look.digest(operator.pair.target, "/dev/vda", 1 << 22)
+    wrong = ("--confirm-erase", "ZRDISK0002", *operator.sure[2:])
+    status, events = operator.run(*wrong)
+    assert status == 3
+    assert "ZRDISK0002" in str(events[-1]) or "identity" in str(events[-1]).lower()
+    status, events = operator.run(*operator.sure[2:])
+    assert status == 3
+    assert look.digest(operator.pair.target, "/dev/vda", 1 << 22) == before
+
+
+def test_a_changed_host_key_stops_the_run(operator: Operator) -> None:
+    wrong = "SHA256:" + "A" * 43
+    status, events = operator.run("--confirm-erase", TARGET_DISK_SERIAL, "--host-key", wrong)
+    assert status == 3
+    assert "host key" in json.dumps(events[-1]).lower()
+    assert look.partitions(operator.pair.target) == []
