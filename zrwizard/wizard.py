@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, assert_never
+from typing import assert_never
 
 from zrwizard import facts as known
 from zrwizard import survey
@@ -17,17 +17,25 @@ from zrwizard.flows.base import Flow
 from zrwizard.flows.moves import (
     Answers,
     Ask,
-    Choose,
-    EnterSecret,
     Look,
     Move,
-    Option,
     Prepare,
     Question,
     Review,
     Stuck,
 )
 from zrwizard.freebsd import sh, ssh
+from zrwizard.front import (
+    FAILED_KEY,
+    Back,
+    Confirmed,
+    Front,
+    MissingAnswer,
+    Stop,
+    failed_question,
+    resume_question,
+    secret_question,
+)
 from zrwizard.plan import Plan, Problem
 from zrwizard.report import markdown
 from zrwizard.run import crash, journal, state
@@ -39,58 +47,12 @@ from zrwizard.run.telling import Teller, redact_event
 from zrwizard.secrets import Secret, Secrets
 from zrwizard.shell.api import Shell
 
+__all__ = ["Back", "Confirmed", "Front", "MissingAnswer", "Stop", "Wizard"]
 DISK = "target.disk"
 """The question to which three wrong confirmations lead back."""
 CONFIRMATIONS = 3
 GIVEN = "given"
 """Stands among the answers for a secret that was given; its value is with `Secrets` only."""
-RESUME_KEY = "run.resume"
-FAILED_KEY = "run.failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Back:
-    """The operator wants the question before this one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmed:
-    """The operator agrees to the plan; `typed` is what was typed as the disk's identity."""
-
-    typed: str
-
-
-class Stop(Exception):
-    """A front end cannot go on: what is wrong, what to do now, and the exit code it means."""
-
-    def __init__(self, what: str, now: str, code: Exit) -> None:
-        super().__init__(what)
-        self.what = what
-        self.now = now
-        self.code = code
-
-
-class MissingAnswer(Stop):
-    """A question that nobody is there to answer."""
-
-    def __init__(self, what: str, now: str) -> None:
-        super().__init__(what, now, Exit.USAGE)
-
-
-class Front(Protocol):
-    """Whoever speaks with the operator. May raise `Stop` and `Cancelled`."""
-
-    def ask(self, question: Question, problem: Problem | None) -> str | Secret | Back:
-        """Return the answer; `problem` says why the last one would not do."""
-        ...
-
-    def review(self, plan: Plan) -> Confirmed | Back:
-        """Show the plan and return the confirmation; called again when it was wrong."""
-        ...
-
-    def emit(self, event: Event) -> None:
-        """Take an event; never waits."""
-        ...
 
 
 class Wizard:
@@ -194,7 +156,7 @@ class Wizard:
             return None
         if self._given or not self._interactive:
             return found
-        reply = self._front.ask(_resume_question(found), None)
+        reply = self._front.ask(resume_question(found), None)
         return found if reply == "continue" else None
 
     def _resume(self, found: Unfinished, plan: Plan) -> Outcome:
@@ -289,7 +251,7 @@ class Wizard:
         if not self._interactive or outcome.exit is Exit.INTERRUPTED:
             return outcome
         problem = Problem(FAILED_KEY, outcome.what, outcome.now)
-        reply = self._front.ask(_failed_question(bool(self._asked)), problem)
+        reply = self._front.ask(failed_question(bool(self._asked)), problem)
         if reply == "stop":
             return outcome
         if reply != "again":
@@ -354,14 +316,7 @@ class Wizard:
         """Ask for a secret in the middle of a run; None where nobody is there."""
         if not self._interactive:
             return None
-        question = EnterSecret(
-            key=f"secret.{name}",
-            page="server",
-            title=f"The secret “{name}”",
-            help="It is typed into the prompt on the target, and kept nowhere.",
-            secret=name,
-        )
-        reply = self._front.ask(question, problem)
+        reply = self._front.ask(secret_question(name), problem)
         if isinstance(reply, Back):
             return None
         return reply if isinstance(reply, Secret) else Secret(name, reply)
@@ -424,37 +379,3 @@ class Wizard:
                 self._journal.close()
         self._front.emit(finished)
         return finished
-
-
-def _resume_question(found: Unfinished) -> Choose:
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.when))
-    return Choose(
-        key=RESUME_KEY,
-        page="connect",
-        title="An unfinished run was found",
-        help=(
-            "A run on this console was begun and has not ended well. Going on looks at the target "
-            "first and skips what is proven. A new run surveys everything again."
-        ),
-        options=(
-            Option("continue", f"Go on with the run of {when}", recommended=True),
-            Option("fresh", "Begin a new run"),
-        ),
-        default="continue",
-    )
-
-
-def _failed_question(can_go_back: bool) -> Choose:
-    back = Option(
-        "back",
-        "Go back and change the last answer",
-        locked=None if can_go_back else "nothing was asked yet",
-    )
-    return Choose(
-        key=FAILED_KEY,
-        page="working",
-        title="This did not work",
-        help="Nothing was erased so far. Try again when the cause is mended, or change an answer.",
-        options=(Option("again", "Try again", recommended=True), back, Option("stop", "Stop")),
-        default="again",
-    )

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 
 from zrwizard.console.errors import Cancelled, ConsoleError, NoAnswer
-from zrwizard.freebsd import zfs_receive
 from zrwizard.freebsd.zfs_receive import ReceiveLog
 from zrwizard.plan import Transfer
 from zrwizard.run.events import Answered, Event, Note, Typed
@@ -203,12 +202,6 @@ class Watcher:
 
     def _note(self, text: str, level: str = "info") -> None:
         self._emit(Note(text, level))
-
-
-def explain(log: str) -> tuple[str, str] | None:
-    """Return what a transfer's log complains about and what to do now; None if unknown."""
-    found = zfs_receive.explain(log)
-    return (found.what, found.now) if found else None
 
 
 def _why_again(job: Job) -> str:
