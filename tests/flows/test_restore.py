@@ -290,6 +290,13 @@ def test_snapshot_by_several_names(value: str) -> None:
     assert move.plan.title == "Restore hostA@2025-08-08-deep onto vtbd0"
 
 
+def test_no_complete_snapshot_says_what_is_missing_where() -> None:
+    world = World(target("blank"))
+    world.server["tree"] = [row for row in world.server["tree"] if "hostA/var@" not in row]
+    move = asked(world, full(world, source__snapshot="newest"))
+    assert "No snapshot of hostA is complete: 2025-08-09 is missing on hostA/var." in problem(move)
+
+
 @pytest.mark.parametrize("value", ["default", "ROOT/default", "hostA/ROOT/default"])
 def test_boot_environment_by_several_names(value: str) -> None:
     world = World(target("blank"))

@@ -128,6 +128,12 @@ def _snapshot(talk: Talk, listing: zfs.Listing, root: str) -> SnapshotSet:
     tag = value.removeprefix(f"{root}@")
     if tag == NEWEST and newest and all(found.tag != NEWEST for found in sets):
         tag = newest.tag
+    if newest is None and tag == NEWEST:
+        talk.refuse(
+            question,
+            f"No snapshot of {root} is complete: {sets[0].tag} is missing on {_missing(sets[0])}.",
+            "Take a recursive snapshot on the server (zfs snapshot -r), or choose another dataset.",
+        )
     again = talk if tag == value else Talk(talk.facts, talk.answers.put(question.key, tag))
     chosen = again.pick(question).value
     return next(found for found in sets if found.tag == chosen)
