@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from zrwizard.secrets import Secrets
 from zrwizard.shell.session import ShellSession
 
 SHELLS = {
-    "dash": ("/bin/dash", []),
+    "dash": ("/bin/dash" if Path("/bin/dash").exists() else "/bin/sh", []),
     "bash-posix": ("/bin/bash", ["--posix", "--norc", "--noprofile"]),
     "busybox-ash": ("/bin/busybox", ["ash"]),
 }
@@ -90,12 +92,21 @@ class LyingLine:
         self.spawn.close(force=force)
 
 
+def root_in_name(directory: Path) -> Path:
+    """A directory with an id(1) that says root, for people who run the tests as themselves."""
+    directory.mkdir(exist_ok=True)
+    (directory / "id").write_text("#!/bin/sh\necho 0\n")
+    (directory / "id").chmod(0o755)
+    return directory
+
+
 def spawn_shell(kind: str = "dash") -> Any:
     program, args = SHELLS[kind]
+    root = root_in_name(Path(tempfile.gettempdir()) / f"zrwizard-id-{os.getpid()}")
     spawn = pexpect.spawn(
         program,
         args,
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PS1": "# ", "TERM": "vt100"},
+        env={"PATH": f"{root}:/usr/sbin:/usr/bin:/sbin:/bin", "PS1": "# ", "TERM": "vt100"},
         dimensions=(24, 80),
         maxread=65536,
     )
