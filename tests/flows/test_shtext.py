@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.flows.world import target
+from zrwizard.facts import DiskFacts
 from zrwizard.flows import shtext
 from zrwizard.flows.ask_disk import identity
 from zrwizard.freebsd.gpart import Entry
@@ -104,7 +105,7 @@ def test_has_row(shell: str, output: str, status: int) -> None:
     assert found == status
 
 
-def disk_facts(name: str = "vtbd0", machine: str = "used"):  # type: ignore[no-untyped-def]
+def disk_facts(name: str = "vtbd0", machine: str = "used") -> DiskFacts:
     return next(disk for disk in target(machine).disks if disk.name == name)
 
 
