@@ -22,9 +22,14 @@ from zrwizard.shell.session import ShellSession
 PRESENT = [name for name, (program, _) in SHELLS.items() if Path(program).exists()]
 
 
+def token(number: int) -> str:
+    """A token that no other run of these tests has used."""
+    return f"{os.getpid():x}{number:x}"
+
+
 @pytest.fixture(scope="module", params=PRESENT)
 def shell(request):
-    session, _ = open_session(request.param, token=f"{os.getpid():x}{len(request.param):x}")
+    session, _ = open_session(request.param, token=token(len(request.param)))
     yield session
     session.run(f"rm -rf {session.home}")
     session.close()
@@ -158,10 +163,10 @@ def test_hands_on_and_back(shell):
 
 
 def test_another_session_finds_the_home_and_the_jobs_of_its_token():
-    first, _ = open_session(token="feed01")
+    first, _ = open_session(token=token(1))
     first.start_job("long", "sleep 30")
     first.console._spawn.close(force=True)
-    second, _ = open_session(token="feed01")
+    second, _ = open_session(token=token(1))
     assert second.job("long").running
     second.stop_job("long")
     second.run(f"rm -rf {second.home}")
@@ -169,12 +174,12 @@ def test_another_session_finds_the_home_and_the_jobs_of_its_token():
 
 
 def test_a_home_that_is_somebody_elses_is_refused():
-    Path("/tmp/zr-feed02").symlink_to("/etc")
+    Path(f"/tmp/zr-{token(2)}").symlink_to("/etc")
     try:
         with pytest.raises(Refused, match="cannot be made"):
-            open_session(token="feed02")
+            open_session(token=token(2))
     finally:
-        Path("/tmp/zr-feed02").unlink()
+        Path(f"/tmp/zr-{token(2)}").unlink()
 
 
 def test_a_wizard_that_died_left_a_quiet_shell_which_is_found_again():
@@ -184,13 +189,13 @@ def test_a_wizard_that_died_left_a_quiet_shell_which_is_found_again():
     def session(left=None):
         console = Console(spawn, Transcript(None, secrets, "t"), quiet)
         return ShellSession(
-            console, "feed03", password=lambda: None, on_state=lambda _: None, left=left
+            console, token(3), password=lambda: None, on_state=lambda _: None, left=left
         )
 
     first = session()
     first.console._closing.set()
     first.console._reader.join()
-    second = session(Left("feed03", first.answers_status))
+    second = session(Left(token(3), first.answers_status))
     assert second.run("echo on").text == "on\n"
     second.run(f"rm -rf {second.home}")
     second.close()
@@ -198,7 +203,7 @@ def test_a_wizard_that_died_left_a_quiet_shell_which_is_found_again():
 
 def test_cancel_ends_a_wait_at_once():
     cancel = threading.Event()
-    session, _ = open_session(token="feed04", cancel=cancel)
+    session, _ = open_session(token=token(4), cancel=cancel)
     threading.Timer(0.5, cancel.set).start()
     began = time.monotonic()
     with pytest.raises(Cancelled):
@@ -208,7 +213,7 @@ def test_cancel_ends_a_wait_at_once():
 
 
 def test_the_line_that_ends_is_a_lost_machine_not_a_status():
-    session, line = open_session(token="feed05")
+    session, line = open_session(token=token(5))
     threading.Timer(0.5, lambda: line.spawn.kill(9)).start()
     with pytest.raises(MachineLost, match="line ended"):
         session.run("sleep 20")
