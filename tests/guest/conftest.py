@@ -22,10 +22,6 @@ SERVER_ADDRESS = "10.99.0.2"
 TARGET_DISK_SERIAL = "ZRDISK0001"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "guest: needs the OpenZFS guests in QEMU")
-
-
 @dataclass
 class Pair:
     """hostB, which serves the backup, and hostC, a blank machine on live media."""

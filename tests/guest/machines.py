@@ -196,7 +196,7 @@ class Guest:
     def _command(self, image: Image, wire_fd: int) -> Sequence[str]:
         machine = self.machine
         options = " ".join(f"zg.{key}={value}" for key, value in machine.options.items())
-        command = ["nice", "qemu-system-x86_64", "-accel", "tcg", "-machine", "pc"]
+        command = ["qemu-system-x86_64", "-accel", "tcg", "-machine", "pc"]
         command += ["-cpu", "qemu64", "-m", str(machine.memory_mb), "-smp", "1"]
         command += ["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none"]
         command += ["-kernel", str(image.kernel), "-initrd", str(image.initrd)]
@@ -219,15 +219,20 @@ class Guest:
 
     def wait_ready(self, timeout: float = BOOT_SECONDS) -> float:
         """Wait until the console has its shell. Returns the seconds since the start."""
+        self.wait_for("test -e /run/zg/up", timeout)
+        return time.monotonic() - self.started
+
+    def wait_for(self, condition: str, timeout: float) -> None:
+        """Wait until sh text succeeds; the guest may (re)boot meanwhile. Raises GuestError."""
         deadline = time.monotonic() + timeout
         while True:
             with contextlib.suppress(GuestError):
-                if self.run("test -e /run/zg/up", timeout=10, check=False).status == 0:
-                    return time.monotonic() - self.started
+                if self.run(condition, timeout=5, check=False, grace=2).status == 0:
+                    return
             if not self.alive:
                 raise GuestError(f"{self.name}: QEMU ended: {self._log_path.read_text()[-500:]}")
             if time.monotonic() > deadline:
-                raise GuestError(f"{self.name} was not up after {timeout:.0f} s")
+                raise GuestError(f"{self.name}: not within {timeout:.0f} s: {condition}")
             time.sleep(0.2)
 
     def wait_off(self, timeout: float = 60) -> None:
@@ -237,13 +242,15 @@ class Guest:
         except subprocess.TimeoutExpired as error:
             raise GuestError(f"{self.name} still runs after {timeout:.0f} s") from error
 
-    def run(self, script: str, *, timeout: float = 60, check: bool = True) -> Result:
-        """Run sh text as root, beside the console. Raises GuestError if the guest is gone, and
-        with `check` if the status is not 0."""
+    def run(
+        self, script: str, *, timeout: float = 60, check: bool = True, grace: float = 15
+    ) -> Result:
+        """Run sh text as root, beside the console, for at most `timeout` seconds. Raises GuestError
+        if no answer comes within `grace` seconds more, and with `check` if the status is not 0."""
         number = next(self._ids)
         text = base64.b64encode(script.encode()).decode()
         try:
-            answer = self._exchange(f"{number} {timeout:.0f} {text}\n", number, timeout + 15)
+            answer = self._exchange(f"{number} {timeout:.0f} {text}\n", number, timeout + grace)
         except OSError as error:
             self._hang_up()
             raise GuestError(f"{self.name}: no answer from the agent: {error}") from error
