@@ -76,6 +76,7 @@ def ifconfig(call: Call) -> str:
 def _configure(m: Machine, card: Nic, words: list[str]) -> None:
     was_up = card.up
     removing = "delete" in words or "-alias" in words
+    given = False
     while words:
         word = words.pop(0)
         if word in ("up", "down"):
@@ -91,9 +92,10 @@ def _configure(m: Machine, card: Nic, words: list[str]) -> None:
             continue
         else:
             _address(card, word)
+            given = True
     if removing:
         card.address = ""
-    elif card.address:
+    elif given:
         card.up = True
     if card.up and not was_up and card.link:
         m.kernel(f"{card.name}: link state changed to UP")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import shlex
 
@@ -36,26 +35,28 @@ async def daemon(call: Call) -> int:
     log, pidfile = found.get("o"), found.get("p")
     cwd = "/" if "c" in found else str(call.io.cwd)
     name = argv[0].rpartition("/")[2]
-    fs = call.io.fs
     for path in (log, pidfile):
         if path is not None and not call.is_dir(call.path(path).rpartition("/")[0] or "/"):
             raise Fail(f"daemon: {path}: No such file or directory\n")
 
+    # The call's own view of the files ends with the call: the child outlives it.
+    log_at = call.path(log) if log is not None else ""
+    pid_at = call.path(pidfile) if pidfile is not None else ""
+
     async def sink(data: bytes) -> None:
-        if log is None:
-            return
-        where = call.path(log)
-        if fs.exists(where):
-            fs.append_file(where, data)
-        else:
-            fs.write_file(where, data)
+        if log_at:
+            files, inner = machine.fs_for(log_at)
+            files.append_file(inner, data)
 
     def ended(status: int) -> None:
         del status
-        if pidfile is not None:
-            with contextlib.suppress(RuntimeError, OSError):
-                fs.remove(call.path(pidfile))
+        if pid_at:
+            files, inner = machine.fs_for(pid_at)
+            if files.exists(inner):
+                files.remove(inner)
 
+    if log is not None and not call.exists(log):
+        call.write(log, b"")
     known = sh_text(call, argv[1:]) if name == "sh" else None
 
     def script(pid: int) -> str:
@@ -65,8 +66,6 @@ async def daemon(call: Call) -> int:
                   ended=ended)
     if pidfile is not None:
         call.write(pidfile, f"{child.pid}".encode())
-    if log is not None and not call.exists(log):
-        call.write(log, b"")
     return 0
 
 
@@ -146,7 +145,7 @@ async def sh(call: Call) -> int:
     text, params = known or ((await call.stdin()).decode("utf-8", "surrogateescape"), [])
     if any(a.startswith("-") and "n" in a for a in call.args if a != "--"):
         try:
-            interpreter()().analyze(text)
+            interpreter().analyze(text)
         except Exception as exc:  # bashkit's own error type
             raise Fail(f"sh: Syntax error: {exc}\n", 2) from None
         return 0
@@ -294,7 +293,7 @@ async def awk(call: Call) -> int:
     script = " ".join(["awk", *map(shlex.quote, call.args)])
     data, shown = b"", 0
     streaming = False
-    bash = interpreter()(username="root", cwd=str(call.io.cwd), env=dict(call.io.env))
+    bash = interpreter(username="root", cwd=str(call.io.cwd), env=dict(call.io.env))
     for path, fs, read_only in call.machine.mounted_files():
         bash.mount(path, fs, read_only=read_only)
 

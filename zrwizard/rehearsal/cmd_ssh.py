@@ -191,7 +191,7 @@ async def ssh(call: Call) -> int:
             return 0
         await m.down.wait()
         return 0
-    return await _remote(call, door, " ".join(command))
+    return await _remote(call, target, door, " ".join(command))
 
 
 def _become_master(call: Call, target: Target, path: str) -> None:
@@ -236,7 +236,7 @@ async def _connect(call: Call, target: Target) -> Door:
     if route_to(m, address) is None:
         raise Fail(f"{head}No route to host\r\n", REFUSED)
     door = door_at(m, address)
-    if door is None:
+    if door is None or m.cable_cut:
         await m.clock.sleep(float(target.get("connecttimeout", "75")))
         raise Fail(f"{head}Operation timed out\r\n", REFUSED)
     if door.refused or port not in door.ports:
@@ -385,7 +385,7 @@ async def _unlock(call: Call, target: Target, door: Door, path: str) -> bool:
     return False
 
 
-async def _remote(call: Call, door: Door, command: str) -> int:
+async def _remote(call: Call, target: Target, door: Door, command: str) -> int:
     """Run a command on the server; its bytes are counted on the card that they come in by."""
     m = call.machine
     server = m.far_ends.get(door.hostname)
@@ -398,15 +398,19 @@ async def _remote(call: Call, door: Door, command: str) -> int:
         card.receive(size)
 
     async def out(data: bytes) -> None:
-        if m.cable_cut:
-            raise Fail("client_loop: send disconnect: Broken pipe\r\n", REFUSED)
+        while m.cable_cut:
+            await asyncio.sleep(0.05)
         card.receive(len(data))
         await call.out(data)
 
     session.carry = carry
     try:
         await session.run(HELPERS, call.err)
-        status, complaint = await session.run(command, out, call.err)
+        work = asyncio.ensure_future(session.run(command, out, call.err))
+        while not (await asyncio.wait({work}, timeout=0.1))[0]:
+            if m.cable_cut:
+                await _silence(call, target, work)
+        status, complaint = work.result()
         if complaint and "pipe reader closed" not in complaint:
             await call.err(f"sh: {complaint}\n")
         return status
@@ -414,6 +418,19 @@ async def _remote(call: Call, door: Door, command: str) -> int:
         session.ended = True
         server.processes.pop(session.process.pid, None)
         session.interrupt()
+
+
+async def _silence(call: Call, target: Target, work: asyncio.Future[tuple[int, str]]) -> None:
+    """The wire is dead: wait as long as ServerAliveInterval says, then give up."""
+    patience = 3 * float(target.get("serveraliveinterval", "15"))
+    waited = 0.0
+    while call.machine.cable_cut and waited < patience:
+        await call.machine.clock.sleep(1)
+        waited += 1
+    if call.machine.cable_cut:
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        raise Fail(f"Timeout, server {target.host} not responding.\r\n", REFUSED)
 
 
 @program("ssh-keyscan")

@@ -23,11 +23,13 @@ SIGINT, SIGTERM = 2, 15
 HELPERS = r"""
 read() {
   builtin read "$@" || return 1
-  for __zr_last in "$@"; do :; done
-  eval "__zr_seen=\$$__zr_last"
-  case $__zr_seen in
-  *TTY) __zr_seen=$(__tty_read "$@") || return 1; eval "$__zr_seen";;
-  esac
+  for __zr_name in "$@"; do
+    case $__zr_name in -*) continue;; esac
+    eval "__zr_seen=\$$__zr_name"
+    case $__zr_seen in
+    ?TTY) __zr_seen=$(__tty_read "$@") || return 1; eval "$__zr_seen"; return;;
+    esac
+  done
 }
 command_not_found_handle() { echo "sh: $1: not found" >&2; return 127; }
 """
@@ -88,16 +90,17 @@ def in_sh_words(sink: Sink) -> Sink:
     return write
 
 
-def interpreter() -> Any:
-    """bashkit's class, or a sentence why there is none."""
+def interpreter(**settings: Any) -> Any:
+    """A bashkit interpreter without its limits on calls, or a sentence why there is none."""
     try:
-        from bashkit import Bash  # noqa: PLC0415 - the wheel does not exist on every system
+        from bashkit import Bash, ExecutionProfile  # noqa: PLC0415 - no wheel on every system
     except ImportError as exc:
         raise RehearsalUnavailable(
             "The rehearsal needs the Python package bashkit, which has no build for this system; "
             "run the rehearsal on Linux, macOS or Windows. Everything else of zrwizard works "
             "here.") from exc
-    return Bash
+    return Bash(profile=ExecutionProfile.Interactive, max_commands=10**12,
+                max_loop_iterations=10**12, **settings)
 
 
 def new_session(machine: Machine, command: str, tty: Tty | None = None, *, parent: int = 1,
@@ -107,9 +110,8 @@ def new_session(machine: Machine, command: str, tty: Tty | None = None, *, paren
     session = Session(machine, process, tty)
     base = {"HOME": machine.home, "PATH": "/sbin:/bin:/usr/sbin:/usr/bin", "USER": "root",
             "TERM": "vt100", "LOGNAME": "root", "SHELL": "/bin/sh"}
-    bash = interpreter()(username="root", hostname=machine.hostname or "localhost", cwd=cwd,
-                         env=base | (env or {}), max_commands=10**12,
-                         max_loop_iterations=10**12)
+    bash = interpreter(username="root", hostname=machine.hostname or "localhost", cwd=cwd,
+                       env=base | (env or {}))
     for entry in PROGRAMS.values():
         callback = partial(_called, machine, session, entry)
         bash.add_command(entry.name, callback)
@@ -148,7 +150,9 @@ def spawn(machine: Machine, script: Callable[[int], str], command: str, sink: Si
         status = 128 + SIGTERM
         try:
             await session.run(HELPERS, print_)
-            status, _ = await session.run(script(process.pid), print_)
+            status, complaint = await session.run(script(process.pid), print_)
+            if complaint:
+                await print_(f"sh: {complaint}\n".encode())
         finally:
             session.ended = True
             machine.processes.pop(process.pid, None)

@@ -91,8 +91,9 @@ class Tty:
         if byte in ERASE:
             self._rub()
         elif byte == KILL:
-            while self._rub():
-                pass
+            gone = len(self._unfinished())
+            del self._queue[len(self._queue) - gone:]
+            self._show(b"\b \b" * gone)
         elif byte == WERASE:
             while self._queue and self._queue[-1] == 0x20 and self._rub():
                 pass
@@ -107,8 +108,10 @@ class Tty:
         return True
 
     def _unfinished(self) -> list[int]:
-        last = max((i for i, b in enumerate(self._queue) if b in (0x0A, END)), default=-1)
-        return self._queue[last + 1:]
+        at = len(self._queue)
+        while at and self._queue[at - 1] not in (0x0A, END):
+            at -= 1
+        return self._queue[at:]
 
     def _rub(self) -> bool:
         if not self._unfinished():
@@ -122,7 +125,7 @@ class Tty:
             return
         self.write(data)
         width = self.cols or 80
-        if self.editing and data != b"\b \b" and self._column >= width:
+        if self.editing and not data.startswith(b"\b \b") and self._column >= width:
             # libedit steps over the right margin of a terminal with automatic margins.
             self._send(b" \b")
             self._column = 0
