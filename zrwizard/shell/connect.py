@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from zrwizard.console.console import Console
-from zrwizard.console.errors import Taken, Unreachable
+from zrwizard.console.errors import MachineLost, Taken, Unreachable
+from zrwizard.console.screen import Screen
 from zrwizard.console.transcript import Transcript
 from zrwizard.line import LineError, open_line, parse
 from zrwizard.secrets import Secrets
@@ -56,14 +57,24 @@ def open_shell(
         raise (Taken if error.taken else Unreachable)(error.what, error.now) from None
     console = Console(spawn, Transcript(log, secrets, str(address)), cancel)
     memo = _Memo(memory, str(address))
+    screen = Screen()
     try:
         session = ShellSession(
             console,
             token,
+            screen,
             password=lambda: secrets.get("console"),
             on_state=watch.on_state,
             left=memo.read(),
         )
+    except MachineLost as error:
+        console.close()
+        said = [line for line in screen.lines() if line.strip()]
+        raise Unreachable(
+            f"The line to {address} ended before a shell was reached."
+            + (f" It said: {said[-1].strip()}" if said else f" {error.what}"),
+            "Reach the console by hand once, mend what it complains about, then start again.",
+        ) from None
     except BaseException:
         console.close()
         raise

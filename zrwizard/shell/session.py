@@ -39,6 +39,7 @@ class ShellSession:
         self,
         console: Console,
         token: str,
+        screen: Screen | None = None,
         *,
         password: Callable[[], Secret | None],
         on_state: Callable[[str], None],
@@ -47,7 +48,7 @@ class ShellSession:
         self.console = console
         self.token = token
         self.home = f"/tmp/zr-{token}"  # noqa: S108
-        self.screen = Screen()
+        self.screen = screen or Screen()
         self._frames = Frames(console)
         self._password = password
         self._on_state = on_state
