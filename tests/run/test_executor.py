@@ -202,8 +202,10 @@ def test_a_lost_machine_is_no_failed_command(lab: Lab, kind: type[MachineLost]) 
 
 
 def test_the_server_that_does_not_answer_is_unreachable(lab: Lab) -> None:
-    outcome = lab.run(plan(step("nc", "false", phase=Phase.NETWORK)))
+    lab.shell.tool("nc", "exit 1\n")
+    outcome = lab.run(plan(step("nc", "nc -z -w 5 192.0.2.2 2223", phase=Phase.NETWORK)))
     assert outcome.exit is Exit.UNREACHABLE
+    assert outcome.what.startswith("Nothing answers at 192.0.2.2 port 2223.")
     refused = "echo 'ssh: connect to host backup port 22: Connection refused' >&2; exit 255"
     outcome = lab.run(plan(step("ssh", f": ssh; {refused}", phase=Phase.LOGIN)))
     assert outcome.exit is Exit.UNREACHABLE

@@ -10,6 +10,8 @@ from zrwizard.freebsd.errors import Diagnosis, diagnose, rule
 
 Explain = Callable[[str], Diagnosis | None]
 
+# nc(1) says nothing of a port that does not answer; its status is the whole answer.
+_PROBE = re.compile(r"nc -z -w \d+ (\S+) (\d+)$")
 _SMALL = (
     rule(
         "no lease",
@@ -44,6 +46,14 @@ _TOOLS: tuple[tuple[str, Explain], ...] = (
 
 def translate(command: str, output: str) -> Diagnosis | None:
     """Return what a known complaint in `output` of the sh text `command` means, or None."""
+    silent = _PROBE.match(command)
+    if silent:
+        host, port = silent.groups()
+        return Diagnosis(
+            "no answer",
+            f"Nothing answers at {host} port {port}.",
+            "Check the server's address and port, the cable, and the gateway.",
+        )
     for pattern, explain in _TOOLS:
         if re.search(pattern, command):
             found = explain(output)
