@@ -13,7 +13,7 @@ QUESTION = b"Console type [vt100]: "
 QUERY = b"\x1b7\x1b[r\x1b[999;999H\x1b[6n\x1b8\x00"
 
 
-def to_dialog(console: Any) -> bytes:
+def to_dialog(console: Any) -> Any:
     console.until(QUESTION)
     console.send("\r")
     console.until(QUERY)

@@ -88,8 +88,9 @@ def difference(entry: dict[str, Any], status: int, out: str, err: str) -> str:
         want = masked(entry.get(key, ""), ordered=ordered)
         have = masked(got, ordered=ordered)
         if want != have:
-            text += "\n".join(difflib.unified_diff(want.split("\n"), have.split("\n"),
-                                                   f"recorded {key}", "rehearsed", "", "", 1)) + "\n"
+            lines = difflib.unified_diff(want.split("\n"), have.split("\n"), f"recorded {key}",
+                                         "rehearsed", "", "", 1)
+            text += "\n".join(lines) + "\n"
     return text
 
 

@@ -15,6 +15,7 @@ from zrwizard.rehearsal import (
     cmd_disk,
     cmd_files,
     cmd_gpart,
+    cmd_inner,
     cmd_net,
     cmd_process,
     cmd_ssh,
@@ -35,8 +36,9 @@ from zrwizard.rehearsal.telnet import TelnetPort
 from zrwizard.rehearsal.tty import Tty
 
 T = TypeVar("T")
-PROGRAM_MODULES = (cmd_disk, cmd_files, cmd_gpart, cmd_net, cmd_process, cmd_ssh, cmd_system,
-                   cmd_zfs, cmd_zpool)
+PROGRAM_MODULES = (cmd_disk, cmd_files, cmd_gpart, cmd_inner, cmd_net, cmd_process, cmd_ssh,
+                   cmd_system, cmd_zfs, cmd_zpool)
+"""Importing them fills the table of programs."""
 KERNEL_NOISE = (
     "em0: link state changed to UP", "ugen0.2: <QEMU QEMU USB Tablet> at usbus0",
     "uhid0: <QEMU QEMU USB Tablet> on usbus0", "calcru: runtime went backwards from 3 usec to 2 "
@@ -50,7 +52,7 @@ class Rehearsal:
     """Simulated machines behind `telnet://127.0.0.1:PORT`.
 
     `speed` is simulated seconds per real second, `noise` the chance that a kernel message falls
-    into a line's worth of output (0 to 1), `scenario` a name of `scenario.SCENARIOS` or a `Scenario`.
+    into a line's worth of output (0 to 1), `scenario` a name in `SCENARIOS` or a `Scenario`.
     Raises `RehearsalUnavailable` where the virtual shell is not installed.
     """
 
