@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -346,8 +347,34 @@ def sending(lab: Lab) -> Lab:
     return lab
 
 
+def once_received(lab: Lab, then: Callable[[], object]) -> None:
+    """Call `then` in a thread as soon as bytes were counted."""
+
+    def wait() -> None:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            if any(view.received for view in lab.of(Progress)):
+                break
+            time.sleep(0.02)
+        then()
+
+    threading.Thread(target=wait).start()
+
+
+def once_watched(lab: Lab, then: Callable[[], object]) -> None:
+    """Call `then` in a thread as soon as the transfer has been looked at."""
+
+    def wait() -> None:
+        deadline = time.monotonic() + 20
+        while not lab.of(Progress) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        then()
+
+    threading.Thread(target=wait).start()
+
+
 def test_a_transfer_is_watched_to_its_end(sending: Lab) -> None:
-    threading.Timer(0.5, (sending.root / "go").touch).start()
+    once_received(sending, (sending.root / "go").touch)
     assert sending.run(pull()).exit is Exit.DONE
     shown = sending.of(Progress)
     assert shown[-1].fraction == 1.0
@@ -380,7 +407,7 @@ def test_a_failed_transfer_is_cleared_and_sent_again(sending: Lab) -> None:
 
 
 def test_stopping_the_watch_leaves_the_transfer_running(sending: Lab) -> None:
-    threading.Timer(0.3, sending.cancel.set).start()
+    once_watched(sending, sending.cancel.set)
     outcome = sending.run(pull())
     assert outcome.exit is Exit.INTERRUPTED
     assert "goes on" in outcome.what
@@ -408,10 +435,7 @@ def test_a_console_that_dies_does_not_kill_the_transfer(sending: Lab) -> None:
 
 
 def test_a_transfer_that_was_killed_is_lost_and_begun_again(sending: Lab) -> None:
-    def kill() -> None:
-        sending.shell.stop_job("pull")
-
-    threading.Timer(0.4, kill).start()
+    once_watched(sending, lambda: sending.shell.stop_job("pull"))
     outcome = sending.run(pull())
     assert outcome.exit is Exit.FAILED
     assert "gone from the target" in outcome.what
