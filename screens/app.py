@@ -279,12 +279,15 @@ class ZrApp(App[int], inherit_bindings=False):
             return
         if self.desk is not None:
             self._backlog.extend(self.desk.drain())
-        while self._backlog and self._page.is_ready:
+        page = self._page
+        if not page.is_ready:
+            return
+        while self._backlog and self._page is page:
             item = self._backlog.popleft()
             if not self._take(item):
                 self._backlog.appendleft(item)
                 break
-        if not self._page.is_ready:
+        if self._page is not page:
             return
         self._page.tick()
         if self._waiting is not None and time.monotonic() - self._waiting > PATIENCE:

@@ -11,6 +11,7 @@ from screens.commands import BACK, Command
 from screens.desk import Intent
 from screens.page import Page
 from screens.style import printable
+from screens.widgets.field import Field
 from screens.widgets.secretbox import SecretBox
 from zrwizard.line import LineError, parse
 
@@ -59,7 +60,7 @@ class ConnectPage(Page):
         yield problem
         yield Static("", classes="blank")
         yield Static("Console:", classes="label")
-        yield Input(self._intent.console, id="url")
+        yield Field(self._intent.console, id="url")
         yield Static("", classes="blank")
         yield Static("Root's password at the console, only if it asks (Tab goes here):",
                      classes="label")

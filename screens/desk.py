@@ -8,9 +8,9 @@ waits for a screen to draw.
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -29,6 +29,7 @@ TRAFFIC_LINES = 4000
 OUTPUT_LINES = 200
 WIDEST = 2000
 POLL = 0.2
+MOST = 20_000
 
 
 class HandsOn(Protocol):
@@ -130,8 +131,8 @@ class Desk:
     """The wizard's `Front`, and the screens' end of it.
 
     `cancel` is set when the operator leaves: whatever waits here then raises `Cancelled`. The
-    wizard's thread sets `transcript` (the console's, while connecting) and `take` (how to take
-    the console over), each once it has them.
+    wizard's thread sets `transcript` (the console's, while connecting), `take` (how to take
+    the console over) and `card` (what the operator of a rehearsal must know), once it has them.
     """
 
     def __init__(self, intent: Intent) -> None:
@@ -140,6 +141,7 @@ class Desk:
         self.traffic: deque[Line] = deque(maxlen=TRAFFIC_LINES)
         self.traffic_count = 0
         self.transcript: Path | None = None
+        self.card = ""
         self.take: Callable[[], HandsOn] | None = None
         self._news: SimpleQueue[News] = SimpleQueue()
         self._replies: SimpleQueue[str | Secret | Back | Confirmed] = SimpleQueue()
@@ -197,32 +199,34 @@ class Desk:
         """Answer what the wizard waits for."""
         self._replies.put(value)
 
-    def drain(self, budget: float = 0.08) -> list[News]:
-        """Return the news so far, at most `budget` seconds' worth of them.
+    def drain(self) -> list[News]:
+        """Return the news so far, at most `MOST` of them; that takes some hundredths of a second.
 
-        Traffic goes to its own bounded store; of many progress events only the newest is kept.
+        Traffic goes to its own bounded store, and only what fits in there is looked at. Of
+        progress, commands and answers in a row only the newest is returned.
         """
+        items = self._pull()
+        told = [item for item in items if isinstance(item, Typed | Answered)]
+        for one in told[-TRAFFIC_LINES:]:
+            if isinstance(one, Typed):
+                self._put(Kind.TYPED, f"$ {one.text}")
+            else:
+                self._answered(one)
         news: list[News] = []
-        end = time.monotonic() + budget
-        while time.monotonic() < end:
-            try:
-                item = self._news.get_nowait()
-            except Empty:
-                break
-            match item:
-                case Typed():
-                    self._put(Kind.TYPED, f"$ {item.text}")
-                case Answered():
-                    self._answered(item)
-                case _:
-                    pass
-            if news and isinstance(item, Progress | Typed | Answered) and (
-                type(news[-1]) is type(item)
-            ):
+        for item in items:
+            fleeting = isinstance(item, Progress | Typed | Answered)
+            if news and fleeting and type(news[-1]) is type(item):
                 news[-1] = item
             else:
                 news.append(item)
         return news
+
+    def _pull(self) -> list[News]:
+        items: list[News] = []
+        with suppress(Empty):
+            while len(items) < MOST:
+                items.append(self._news.get_nowait())
+        return items
 
     def _answered(self, item: Answered) -> None:
         kind = Kind.OUT if item.status == 0 else Kind.BAD

@@ -26,17 +26,21 @@ _LOOK = {Kind.TYPED: "typed", Kind.OUT: "", Kind.BAD: "danger"}
 
 
 class Page(Screen[None]):
-    """One page. `TABLE` lists its own commands; `CRUMB` is its place, `ABOUT` its help."""
+    """One page. `TABLE` lists its own commands; `CRUMB` is its place, `ABOUT` its help.
+
+    `CARD` says whether the rehearsal's card stands on it.
+    """
 
     TABLE: ClassVar[tuple[Command, ...]] = ()
     CRUMB: ClassVar[str] = ""
     ABOUT: ClassVar[str] = ""
     AUTO_FOCUS = ""
+    CARD: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()
         self._traffic_seen = 0
-        self.is_ready = False
+        self._filled = False
         for command in self.commands:
             action = f"command('{command.name}')"
             self._bindings.bind(",".join(command.keys), action, show=False)
@@ -45,6 +49,11 @@ class Page(Screen[None]):
     def zr(self) -> ZrApp:
         """The app, by its own type."""
         return cast("ZrApp", self.app)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the page is there to be drawn on: filled, and not being taken down."""
+        return self._filled and bool(self.query(KeyBar)) and bool(self.query("#card"))
 
     @property
     def commands(self) -> tuple[Command, ...]:
@@ -67,6 +76,7 @@ class Page(Screen[None]):
         with Vertical(id="body"):
             yield from self.body()
         yield Static("", id="told", markup=False)
+        yield Static("", id="card", markup=False)
         with Vertical(id="traffic-box"):
             yield Static("-- typed on the machine, and its answers (newest last) --", id="rule")
             yield Lines(id="traffic", limit=3000, follow=True)
@@ -78,12 +88,10 @@ class Page(Screen[None]):
 
     def on_mount(self) -> None:
         """Fill what is remembered across pages."""
-        for field in self.query(Input):
-            # A blinking cursor is bytes on a serial line, for ever.
-            field.cursor_blink = False
         self.show_traffic()
+        self.show_card()
         self.mounted()
-        self.is_ready = True
+        self._filled = True
         self.refresh_keys()
 
     def mounted(self) -> None:
@@ -92,12 +100,21 @@ class Page(Screen[None]):
     def hear(self, item: News) -> None:
         """Take one piece of news of the wizard."""
 
+    def show_card(self) -> None:
+        """Show what the operator of a rehearsal must know."""
+        text = self.zr.desk.card if self.zr.desk is not None and self.CARD else ""
+        card = self.query_one("#card", Static)
+        if card.content != text:
+            card.update(printable(text))
+            card.display = bool(text)
+
     def beat(self) -> None:
         """Do what is to be done a few times a second."""
 
     def tick(self) -> None:
         """Draw what came since the last tick."""
         self.beat()
+        self.show_card()
         self.sync_traffic()
         self.refresh_keys()
 

@@ -6,6 +6,7 @@ line itself.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -15,12 +16,18 @@ MOST = 65536
 
 
 class Peek:
-    """Follows one transcript (asciicast lines) and keeps the screen that it amounts to."""
+    """Follows one transcript (asciicast lines) and keeps the screen that it amounts to.
 
-    def __init__(self, path: Path) -> None:
+    `from_now` leaves out what was there before.
+    """
+
+    def __init__(self, path: Path, *, from_now: bool = False) -> None:
         self._path = path
         self._at = 0
         self._screen = Screen()
+        if from_now:
+            with contextlib.suppress(OSError):
+                self._at = path.stat().st_size
 
     def lines(self) -> list[str]:
         """Return the screen's rows down to the last one that is not empty."""

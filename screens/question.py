@@ -13,6 +13,7 @@ from screens.commands import BACK, Command
 from screens.page import Page
 from screens.style import printable
 from screens.widgets.choices import Choices
+from screens.widgets.field import Field
 from screens.widgets.lines import Lines, Row
 from screens.widgets.secretbox import SecretBox
 from zrwizard.flows.moves import Agree, Choose, Enter, EnterSecret, Question
@@ -51,6 +52,7 @@ class QuestionPage(Page):
     """Asks one question; the answer goes to the desk."""
 
     CSS_PATH = "question.tcss"
+    CARD = True
 
     def __init__(
         self, question: Question, problem: Problem | None, before: str | None, crumb: str = ""
@@ -101,11 +103,11 @@ class QuestionPage(Page):
                 yield Static("", id="detail", markup=False)
             case Enter():
                 yield Static(_hint(question), classes="label", id="hint", markup=False)
-                yield Input(self._before or "", id="text")
+                yield Field(self._before or "", id="text")
             case EnterSecret(from_file=True):
                 label = "Its file, such as ~/.ssh/id_ed25519 (the mode must be 0600):"
                 yield Static(label, classes="label")
-                yield Input("", id="path")
+                yield Field("", id="path")
             case EnterSecret():
                 yield SecretBox(id="secret")
             case Agree():

@@ -12,6 +12,7 @@ from textual.widgets import Input, Static
 from screens.commands import BACK, Command
 from screens.page import Page
 from screens.style import printable
+from screens.widgets.field import Field
 from screens.widgets.lines import Lines, Row
 from screens.words import DANGER, size
 from zrwizard.export import to_markdown, to_sh
@@ -63,6 +64,8 @@ class ReviewPage(Page):
     TABLE = (
         Command("confirm", ("c", "enter"), "confirm", "Confirm and run",
                 "Goes to the line where the disk's identity is typed; then Enter starts the run."),
+        Command("erases", ("e",), "next !!", "Go to the next step that erases",
+                "Scrolls to the next step with the mark !! ERASES; after the last to the first."),
         Command("json", ("j",), "JSON", "Save the plan as JSON",
                 "Writes it to the current directory; a program can read it."),
         Command("sh", ("s",), "sh", "Save the plan as a shell script",
@@ -97,7 +100,7 @@ class ReviewPage(Page):
         yield Static("", id="place", markup=False)
         with Vertical(id="confirm-box"):
             yield Static(self._request(), id="request", markup=False)
-            yield Input("", id="identity")
+            yield Field("", id="identity")
 
     def _summary(self) -> str:
         plan = self._plan
@@ -145,6 +148,10 @@ class ReviewPage(Page):
         problem = self.query_one("#problem", Static)
         problem.update(printable(text))
         problem.display = True
+
+    def do_erases(self) -> None:
+        """Scroll to the next step that erases."""
+        self.query_one("#plan", Lines).next_of("danger")
 
     def do_confirm(self) -> None:
         """Open the line for the identity."""

@@ -14,11 +14,12 @@ from textual.widgets import Static
 from screens.commands import Command
 from screens.desk import News
 from screens.page import Page
+from screens.peek import Peek
 from screens.style import printable
 from screens.widgets.lines import Lines, Row
 from screens.widgets.meter import bar, spark
 from screens.words import WORRIES, percent, size, span
-from zrwizard.plan import Plan
+from zrwizard.plan import Danger, Leave, Plan
 from zrwizard.run.events import (
     Answered,
     Note,
@@ -31,7 +32,10 @@ from zrwizard.run.events import (
 )
 
 DRAW_EVERY = 0.5
+TYPED_ROWS = 3
+CONSOLE_ROWS = 4
 _STALLED = 30.0
+_ROLES = {"look": "looks", "guard": "checks", "act": "types", "proof": "proves"}
 
 
 class Mark(StrEnum):
@@ -89,6 +93,8 @@ class RunPage(Page):
         self._answer = ""
         self._bad = False
         self._progress: Progress | None = None
+        self._peek: Peek | None = None
+        self._leaving = {step.id for step in steps if isinstance(step.action, Leave)}
         self._note = ""
         self._since = time.monotonic()
         self._drawn = 0.0
@@ -106,12 +112,16 @@ class RunPage(Page):
             yield Static("", id="bytes", markup=False)
             yield Static("", id="rate", markup=False)
             yield Static("", id="current", markup=False)
+        with Vertical(id="console"):
+            for row in range(CONSOLE_ROWS):
+                yield Static("", id=f"row{row}", markup=False)
         yield Static("", id="note", markup=False)
         yield Static("", id="next", markup=False)
 
     def mounted(self) -> None:
         """Draw the first state."""
         self.query_one("#transfer").display = False
+        self.query_one("#console").display = False
         self.query_one("#steps").focus()
         self.draw()
 
@@ -127,9 +137,10 @@ class RunPage(Page):
                     self._note = "An earlier run was found; what is proven is skipped."
             case StepStarted():
                 self._start(item)
-            case Typed(text=text, step=step):
+            case Typed(text=text, step=step, role=role):
                 if step in {self._now, ""}:
-                    self._typed, self._answer, self._bad = text, "", False
+                    self._typed = f"{_ROLES.get(role, role)}: {text.strip()}"
+                    self._answer, self._bad = "", False
             case Answered(output=output, status=status, step=step):
                 if step in {self._now, ""}:
                     self._answer = output.strip() or f"(no output, status {status})"
@@ -154,6 +165,10 @@ class RunPage(Page):
         self._typed = self._answer = ""
         self._bad = False
         self._progress = None
+        self._peek = None
+        desk = self.zr.desk
+        if event.step in self._leaving and desk is not None and desk.transcript is not None:
+            self._peek = Peek(desk.transcript, from_now=True)
 
     def _end(self, step: str, mark: Mark, seconds: float) -> None:
         if step in self._steps:
@@ -180,6 +195,7 @@ class RunPage(Page):
             self._draw_steps()
             self._draw_present()
             self._draw_transfer()
+        self._draw_console()
 
     def _put(self, selector: str, text: str) -> None:
         self.zr.put_text(self.query_one(selector, Static), printable(text))
@@ -191,16 +207,14 @@ class RunPage(Page):
             if key == self._now:
                 at = index
             took = f"  ({span(shown.seconds)})" if shown.seconds >= 1 else ""
-            erases = "  !! ERASES" if shown.danger == "erases" and shown.mark != Mark.DONE else ""
-            text = f"{shown.mark} {printable(shown.title)}{took}{erases}"
+            erases = shown.danger == Danger.ERASES and shown.mark in {Mark.WAITS, Mark.NOW}
+            text = f"{shown.mark} {'ERASES: ' if erases else ''}{printable(shown.title)}{took}"
             rows.append(Row(text[: max(20, pane.size.width)], _LOOK.get(shown.mark, "")))
         pane.replace(rows, at)
 
     def _draw_present(self) -> None:
         self._put("#why", self._why)
-        text = self._typed.strip()
-        more = text.count("\n")
-        self._put("#typed", f"$ {_cut(text)}{f' (+{more} lines)' if more else ''}" if text else "")
+        self._put("#typed", _head(self._typed, self.size.width - 2))
         answer = self._answer.strip().split("\n")[-1]
         self._put("#answer", ("!! " if self._bad and answer else "   ") + answer[:400])
         self._put("#note", self._note)
@@ -226,13 +240,30 @@ class RunPage(Page):
         self._put("#rate", rate + spark(progress.rates, width + 6 - len(rate), plain=plain))
         self._put("#current", _current_line(progress))
 
+    def _draw_console(self) -> None:
+        """While the machine goes away and comes back: the last rows that its console shows."""
+        box = self.query_one("#console")
+        if box.display != (self._peek is not None):
+            box.display = self._peek is not None
+        if self._peek is None:
+            return
+        rows = [row for row in self._peek.lines() if row][-CONSOLE_ROWS:]
+        for index in range(CONSOLE_ROWS):
+            self._put(f"#row{index}", f"| {rows[index]}" if index < len(rows) else "")
+
     def do_steps(self) -> None:
         """Put the focus on the steps."""
         self.query_one("#steps").focus()
 
 
-def _cut(text: str) -> str:
-    return text.split("\n", 1)[0][:400]
+def _head(text: str, width: int) -> str:
+    """Return the first rows of a command, each cut to `width`, with a mark where there is more."""
+    rows = text.split("\n")
+    shown = [row if len(row) < width else row[: width - 1] + "~" for row in rows[:TYPED_ROWS]]
+    if len(rows) > TYPED_ROWS:
+        more = f"  (+{len(rows) - TYPED_ROWS} lines)"
+        shown[-1] = shown[-1][: width - len(more)] + more
+    return "\n".join(shown)
 
 
 def _bytes_line(progress: Progress) -> str:

@@ -71,8 +71,11 @@ class WorkingPage(Page):
         """Show each piece of news as a sentence or a row."""
         match item:
             case StateSeen(state=state):
-                self._say(f"The console shows: {state}")
-                self._rows.append(Row(f"The console shows: {printable(state)}", "strong"))
+                text = state.capitalize() if state.startswith("opening") else f"It shows: {state}"
+                self._say(text)
+                row = Row(printable(text), "strong")
+                if row not in self._rows[-1:]:
+                    self._rows.append(row)
             case Note(text=text, level=level):
                 self._say(text)
                 self._add(Row(printable(text), "danger" if level == "error" else "strong", 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from zrwizard.flows.moves import Answers
 from zrwizard.run import journal, state
 from zrwizard.run.events import Exit, RunFinished
-from zrwizard.secrets import Secrets
+from zrwizard.secrets import Secret, Secrets
 
 if TYPE_CHECKING:
     from screens.app import Desk, Entry, Intent
@@ -22,6 +23,7 @@ FULL, CONSOLE = "full", "console"
 _CONSOLE_TERMS = ("vt1", "vt2", "vt3", "cons", "linux", "ansi", "pcvt", "wsvt", "syscons")
 _CONSOLE_TTYS = ("/dev/ttyv", "/dev/ttyu", "/dev/ttyS", "/dev/ttyd", "/dev/cua", "/dev/console")
 _NEWEST = 3
+REHEARSAL = "rehearsal://"
 
 
 def run(
@@ -165,38 +167,72 @@ class Worker:
     def __init__(self, secrets: Secrets, state_dir: Path) -> None:
         self._secrets = secrets
         self._state_dir = state_dir
+        self._used: set[str] = set()
 
     def __call__(self, desk: Desk) -> RunFinished:
         """Run the wizard with `desk` as its front; return how it ended."""
+        console = desk.intent.console
+        if console.startswith(REHEARSAL):
+            return self._rehearse(desk, console.removeprefix(REHEARSAL).strip("/") or "restore")
+        return self._run(desk, console, self._state_dir, fresh=desk.intent.fresh)
+
+    def _rehearse(self, desk: Desk, name: str) -> RunFinished:
+        """Run it on simulated machines: new ones once a restore on them had begun."""
+        from zrwizard import rehearse  # noqa: PLC0415 - the simulated machines load slowly
+        from zrwizard.rehearsal import Rehearsal, RehearsalUnavailable  # noqa: PLC0415
+
+        try:
+            with contextlib.ExitStack() as stack:
+                made = (
+                    stack.enter_context(Rehearsal(rehearse.SCREEN_SPEED, scenario=name))
+                    if name in self._used
+                    else rehearse.machines(name)
+                )
+                told = ", ".join(f"{what} {value}" for what, value in rehearse.words(made))
+                desk.card = f"Rehearsal, nothing is real: {told}."
+                # The machines print this password on every page, so it is no secret here; the
+                # console's own one is given so that it is never asked for.
+                self._secrets.add(Secret("console", made.scenario.root_password))
+                kept = self._state_dir / "practice"
+                finished = self._run(desk, made.url, kept, fresh=True, interval=0.5)
+                if finished.report:
+                    self._used.add(name)
+                return rehearse.judged(made, finished)
+        except (RehearsalUnavailable, ValueError) as error:
+            return RunFinished(Exit.USAGE, str(error), "Rehearsals: rehearsal://restore.", "", 0.0)
+
+    def _run(
+        self, desk: Desk, console: str, state_dir: Path, *, fresh: bool, interval: float = 2.0
+    ) -> RunFinished:
         from zrwizard.cli import flow_named  # noqa: PLC0415
         from zrwizard.wizard import Wizard  # noqa: PLC0415
 
-        intent = desk.intent
         return Wizard(
-            flow_named(intent.flow),
-            lambda token: self._open(desk, token),
-            intent.answers,
+            flow_named(desk.intent.flow),
+            lambda token: self._open(desk, console, state_dir, token),
+            desk.intent.answers,
             self._secrets,
             desk,
-            self._state_dir,
+            state_dir,
             desk.cancel,
-            console=intent.console,
-            fresh=intent.fresh,
+            console=console,
+            fresh=fresh,
+            interval=interval,
         ).run()
 
-    def _open(self, desk: Desk, token: str) -> Shell:
+    def _open(self, desk: Desk, console: str, state_dir: Path, token: str) -> Shell:
         """Open the console; the screens may follow its transcript, and take it over later."""
         from zrwizard.shell.connect import Watch, open_shell  # noqa: PLC0415 - pexpect is slow
 
-        log = state.make_private(state.run_dir(self._state_dir, token)) / "console.log"
+        log = state.make_private(state.run_dir(state_dir, token)) / "console.log"
         desk.transcript = log
         shell = open_shell(
-            desk.intent.console,
+            console,
             token=token,
             secrets=self._secrets,
             cancel=desk.cancel,
             log=log,
-            memory=self._state_dir / "consoles.json",
+            memory=state_dir / "consoles.json",
             watch=Watch(on_state=desk.on_state),
         )
         desk.take = shell.hands_on

@@ -172,6 +172,18 @@ class Lines(Widget, can_focus=True):
             self.refresh()
             self.post_message(self.Moved())
 
+    def next_of(self, kind: str) -> None:
+        """Scroll so that the next block of rows of this kind is at the top; round at the end."""
+        rows = self._rows
+        starts = [
+            index
+            for index, row in enumerate(rows)
+            if row.kind == kind and (index == 0 or rows[index - 1].kind != kind)
+        ]
+        if starts:
+            after = [index for index in starts if index > self.top]
+            self.move((after or starts)[0] - self.top)
+
     class Moved(Message):
         """The window moved."""
 

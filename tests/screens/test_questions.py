@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from textual import events
 
 from zrwizard.flows.moves import Agree, Choose, Enter, EnterSecret, Option
 from zrwizard.plan import Problem
@@ -245,3 +246,18 @@ def test_many_rows_scroll_and_say_where_we_are(drive: Any, talk: Any) -> None:
 
     drive(talk(question, replies=replies), story)
     assert replies[0].startswith("s29")
+
+
+def test_keys_in_a_burst_keep_their_order(drive: Any, talk: Any) -> None:
+    replies: list[Any] = []
+
+    async def story(d: Any) -> None:
+        await d.see("Backup server?")
+        await d.until(lambda: d.app.screen.focused is not None, "the field")
+        for key in ("a", "b", "backspace", "c", "ctrl+a", "x", "enter"):
+            character = key if len(key) == 1 else None
+            d.app.post_message(events.Key(key, character))
+        await d.see("[Report]")
+
+    drive(talk(HOST, replies=replies), story)
+    assert replies == ["xac"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from screens.app import ZrApp
 from screens.run import RunPage
 from zrwizard.console.errors import Cancelled, Unreachable
 from zrwizard.flows.moves import Enter
@@ -71,7 +72,7 @@ def test_connecting_shows_the_console(drive: Any, done: Any, tmp_path: Any) -> N
 
     async def story(d: Any) -> None:
         await d.see("FreeBSD/amd64 (hostC)")
-        await d.see("The console shows: login prompt")
+        await d.see("It shows: login prompt")
         await d.snapshot("connecting")
         go.set()
         await d.see("[Report]")
@@ -215,7 +216,7 @@ def test_a_whole_run(drive: Any, plan: Any, tmp_path: Any) -> None:
         await d.see("[Review]")
         await d.press("c", *"ZRDISK0001", "enter")
         await d.see("vtbd0 created")
-        await d.see("[>>] Write a new partition table !! ERASES")
+        await d.see("[>>] ERASES: Write a new partition table")
         await d.see("Next: Carry the key over.")
         await d.see("If it stops here the disk is empty or half prepared")
         steps[0].set()
@@ -241,7 +242,19 @@ def test_a_whole_run(drive: Any, plan: Any, tmp_path: Any) -> None:
     assert app.return_value == 1
 
 
-def test_200k_events_do_not_freeze_it(drive: Any, plan: Any, done: Any) -> None:
+def test_200k_events_do_not_freeze_it(
+    drive: Any, plan: Any, done: Any, monkeypatch: Any
+) -> None:
+    drains: list[float] = []
+    real = ZrApp.drain
+
+    def timed(app: ZrApp) -> None:
+        began = time.thread_time()
+        real(app)
+        drains.append(time.thread_time() - began)
+
+    monkeypatch.setattr(ZrApp, "drain", timed)
+
     def work(desk: Any) -> Any:
         desk.review(plan)
         desk.emit(RunStarted(plan.title, 4, False))
@@ -260,14 +273,9 @@ def test_200k_events_do_not_freeze_it(drive: Any, plan: Any, done: Any) -> None:
         await d.press("c", *"ZRDISK0001", "enter")
         await d.see("[Run]")
         await d.press("t")
-        worst = 0.0
-        end = time.monotonic() + 60
-        while "all are out" not in d.words:
-            assert time.monotonic() < end
-            began = time.monotonic()
-            await d.pilot.pause(0.01)
-            worst = max(worst, time.monotonic() - began)
-        assert worst < 1.5, worst
+        await d.see("all are out", 90)
+        # The loop's own CPU time: the machine may be busy with other things.
+        assert max(drains) < 0.4
         assert len(d.app.desk.traffic) <= 4000
         assert isinstance(d.app.screen, RunPage)
 
