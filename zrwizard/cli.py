@@ -25,6 +25,7 @@ from zrwizard.shell.api import Shell
 from zrwizard.wizard import Wizard
 
 _HOST_KEY = "server.host_key"
+_REHEARSAL = "rehearsal://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +199,27 @@ def _check_complete(flow: Flow, given: Answers, path: Path | None) -> None:
         )
 
 
+def _real_console(url: str) -> str:
+    """Return where the console at `url` really is: a rehearsal's machines are started."""
+    if not url.startswith(_REHEARSAL):
+        return url
+    from zrwizard import rehearse  # noqa: PLC0415 - the simulated machines load slowly
+
+    try:
+        return rehearse.resolve(url)
+    except rehearse.RehearsalUnavailable as error:
+        raise UsageError(str(error)) from None
+    except ValueError as error:
+        raise UsageError(f"{error}.", "Rehearsals: rehearsal://restore.") from None
+
+
 def _check_console(url: str) -> None:
     from zrwizard.line import LineError, parse  # noqa: PLC0415
 
     try:
+        if url.startswith(_REHEARSAL):
+            _real_console(url)
+            return
         parse(url)
     except LineError as error:
         raise UsageError(error.what, error.now) from None
@@ -240,7 +258,7 @@ def opener(request: Request, cancel: threading.Event) -> Callable[[str], Shell]:
 
         where = state.make_private(state.run_dir(request.state_dir, token))
         return open_shell(
-            request.console,
+            _real_console(request.console),
             token=token,
             secrets=request.secrets,
             cancel=cancel,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ SCHEME = "rehearsal://"
 HEADLESS_SPEED = 60.0
 SCREEN_SPEED = 20.0
 _POLL = 0.25
+_NOISE = 0.01
 _running: dict[str, Rehearsal] = {}
 
 
@@ -37,7 +39,7 @@ def machines(name: str, *, seed: int = 1, speed: float = SCREEN_SPEED) -> Rehear
     """Return the running machines of the scenario `name`, started where they do not run yet."""
     name = name or "restore"
     if name not in _running:
-        made = Rehearsal(speed=speed, seed=seed, scenario=name)
+        made = Rehearsal(speed=speed, seed=seed, noise=_NOISE, scenario=name)
         made.__enter__()
         atexit.register(made.close)
         _running[name] = made
@@ -96,7 +98,7 @@ def run(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int:
     """Do what `zrwizard rehearse` asks for; return the exit code."""
     url = f"{SCHEME}{args.flow}"
     flow = cli.flow_named(args.flow)
-    if not (args.headless or args.json):
+    if not (args.headless or args.json) and sys.stdin.isatty() and sys.stdout.isatty():
         from zrwizard import app  # noqa: PLC0415 - Textual is loaded for screens only
 
         request = cli.Request(
