@@ -204,10 +204,11 @@ def _real_console(url: str) -> str:
     if not url.startswith(_REHEARSAL):
         return url
     from zrwizard import rehearse  # noqa: PLC0415 - the simulated machines load slowly
+    from zrwizard.rehearsal import RehearsalUnavailable  # noqa: PLC0415
 
     try:
         return rehearse.resolve(url)
-    except rehearse.RehearsalUnavailable as error:
+    except RehearsalUnavailable as error:
         raise UsageError(str(error)) from None
     except ValueError as error:
         raise UsageError(f"{error}.", "Rehearsals: rehearsal://restore.") from None
