@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from zrwizard.rehearsal.clock import Clock
 from zrwizard.rehearsal.hardware import Content, Disk, Nic, Partition
@@ -15,6 +16,7 @@ from zrwizard.rehearsal.sshstate import Door, Master
 from zrwizard.rehearsal.zfsstate import Dataset, Pool, Tree
 
 if TYPE_CHECKING:
+    from zrwizard.rehearsal.process import Session
     from zrwizard.rehearsal.tty import Tty
     from zrwizard.rehearsal.zfsstream import StreamPlan
 
@@ -84,6 +86,7 @@ class Machine:
     masters: dict[str, Master] = field(default_factory=dict)
     processes: dict[int, Process] = field(default_factory=dict)
     detached: set[asyncio.Future[int]] = field(default_factory=set)
+    shells: WeakSet[Session] = field(default_factory=WeakSet)
     next_pid: int = 700
     nodes: set[str] = field(default_factory=set)
     fifos: set[str] = field(default_factory=set)

@@ -47,7 +47,7 @@ class Process:
     group: int = 0
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Session:
     """One shell: its interpreter, its terminal if it has one, what runs in the foreground."""
 
@@ -119,6 +119,7 @@ def new_session(machine: Machine, command: str, tty: Tty | None = None, *, paren
     for path, fs, read_only in machine.mounted_files():
         bash.mount(path, fs, read_only=read_only)
     session.bash = bash
+    machine.shells.add(session)
     return session
 
 

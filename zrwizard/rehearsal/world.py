@@ -145,9 +145,13 @@ class Rehearsal:
         work.cancel()
         for task in list(m.detached):
             task.cancel()
+        for shell in [*m.shells, *self.server.shells]:
+            shell.interrupt()
         await port.close()
         await asyncio.gather(work, *m.detached, return_exceptions=True)
         stop.cancel()
+        # The interpreters' own threads may still have a last word to hand over.
+        await asyncio.sleep(0.05)
 
     async def _power(self, console: Console) -> None:
         await console.main(lambda: power_cycle(self.target))
