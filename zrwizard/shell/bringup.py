@@ -21,6 +21,7 @@ from zrwizard.shell import helpers
 from zrwizard.shell.protocol import Frames, exactly
 
 _QUIET = 0.35
+_DECODERS = (b"b64decode -r", b"base64 -d", b"none")
 _TAKE_OVER = "Take the console over by hand, bring it to a root prompt, and give it back."
 
 
@@ -292,14 +293,13 @@ class BringUp:
                 # A damaged definition can leave a quote open: ^C ends the unfinished line.
                 self.console.write(b"\x03")
                 self.console.read_until_quiet(_QUIET, 1.0)
-        _, body = frames.ask(helpers.DECODER, lambda kind, _: kind == b"B")
-        decoder = body.decode()
-        if decoder not in ("b64decode -r", "base64 -d"):
+        _, body = frames.ask(helpers.DECODER, lambda kind, body: kind == b"B" and body in _DECODERS)
+        if body == b"none":
             raise NotRoot(
                 "The target has neither b64decode(1) nor base64(1).",
                 "Use FreeBSD install media 13 or later.",
             )
-        return decoder
+        return body.decode()
 
     def _carry(self, frames: Frames, text: str, width: int) -> int:
         parts = helpers.pieces(text, width)
