@@ -22,7 +22,7 @@ from zrwizard.shell.frames import FRAME, End, Gathering, parse_end
 from zrwizard.shell.helpers import CHUNK, INLINE
 
 _CTRL_C, _CTRL_Q, _CTRL_U = b"\x03", b"\x11", b"\x15"
-_PART = 120
+_PART = 160
 _MOST_PARTS = 2000
 _GZIP_FROM = 4096
 _TRIES = 14
