@@ -32,7 +32,9 @@ class Tty:
         self.noise_lines: tuple[str, ...] = ()
         self._rng = rng or random.Random(1)  # noqa: S311 - a simulation
         self.interrupted: Callable[[], None] = lambda: None
-        self.status_line: Callable[[], str] = lambda: "load: 0.00  cmd: sh [ttyin]"
+        self.status_line: Callable[[], str] = lambda: (
+            "load: 0.00  cmd: sh 726 [ttyin] 1.00r 0.00u 0.00s 0% 2480k"
+        )
         self.quiet: Callable[[], bool] = lambda: False
         self.cols = self.rows = 0
         self._queue: list[int] = []

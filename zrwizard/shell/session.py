@@ -160,10 +160,11 @@ class ShellSession:
                 self.screen.feed(data)
                 if SIZE_QUERY in data:
                     self.console.write(SIZE_REPLY)
-                seen = (seen + data.decode("utf-8", "replace"))[-8000:]
+                seen += data.decode("utf-8", "replace")
                 down = down or bool(_UPTIME.search(seen) or "Rebooting..." in seen)
                 if until == "down" and _DOWN.search(seen):
                     return self.screen.text()
+                seen = seen[-200:]
                 continue
             state = self.screen.state()
             if until == "down" and down:
