@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from noise import SHELLS, open_session, spawn_shell
+from noise import SHELLS, Faults, LyingLine, open_session, spawn_shell
 
 from zrwizard.console.console import Console
 from zrwizard.console.errors import Cancelled, MachineLost, NoAnswer, Refused
@@ -217,4 +217,26 @@ def test_the_line_that_ends_is_a_lost_machine_not_a_status():
     threading.Timer(0.5, lambda: line.spawn.kill(9)).start()
     with pytest.raises(MachineLost, match="line ended"):
         session.run("sleep 20")
+    session.close()
+
+
+def test_a_prompt_that_was_lost_is_found_although_the_kernel_goes_on_talking():
+    """A console that was left at its prompt, and from which only stray messages come."""
+    spawn = spawn_shell("dash")
+    spawn.expect_exact(b"# ")
+    line = LyingLine(spawn, Faults(), 1)
+    done = threading.Event()
+    console = Console(line, Transcript(None, Secrets(), "t"), threading.Event())
+
+    def talk() -> None:
+        while not done.wait(2):
+            console._inbox.put(b"\rem0: link state changed to UP\r\n")
+
+    threading.Thread(target=talk, daemon=True).start()
+    session = ShellSession(
+        console, token(6), password=lambda: None, on_state=lambda _: None
+    )
+    assert session.run("echo on").text == "on\n"
+    done.set()
+    session.run(f"rm -rf {session.home}")
     session.close()

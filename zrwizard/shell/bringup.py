@@ -21,6 +21,10 @@ from zrwizard.shell import helpers
 from zrwizard.shell.protocol import Frames, exactly
 
 _QUIET = 0.35
+_MUTE = (State.SILENT, State.UNKNOWN)
+_PROBES = 3
+_STILL_SECONDS = 8.0
+_STRAY_BYTES = 300
 _DECODERS = (b"b64decode -r", b"base64 -d", b"none")
 _TAKE_OVER = "Take the console over by hand, bring it to a root prompt, and give it back."
 
@@ -50,6 +54,7 @@ class BringUp:
         self._heard = bool(screen.text().strip())
         self._seen = b""
         self._answered: dict[State, int] = {}
+        self._still = 0
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -86,26 +91,41 @@ class BringUp:
         Waits up to `patience` seconds for a machine that is still booting.
         """
         deadline = time.monotonic() + patience
-        probed = False
+        probes = 0
         state = self.look(limit=2.0, quiet=0.8)
-        while True:
-            match state:
-                case State.ROOT_SHELL:
-                    return False
-                case State.SILENT if not probed:
-                    probed = True
-                    if self._probe(left):
-                        return True
-                case State.SILENT:
-                    raise Unidentified(
-                        "The console is silent: it shows nothing and answers to no harmless key.",
-                        "Press Enter there yourself (take over by hand) and give it back; check "
-                        "that the machine uses this serial port as its console.",
-                        self.screen.text(),
-                    )
-                case _:
-                    self._answer(state, deadline)
+        while state is not State.ROOT_SHELL:
+            if state in _MUTE and probes < _PROBES and self._stands_still(state):
+                probes += 1
+                if self._probe(left):
+                    return True
+            elif state is State.SILENT:
+                raise Unidentified(
+                    "The console is silent: it shows nothing and answers to no harmless key.",
+                    "Press Enter there yourself (take over by hand) and give it back; check "
+                    "that the machine uses this serial port as its console.",
+                    self.screen.text(),
+                )
+            else:
+                self._answer(state, deadline)
             state = self.look()
+        return False
+
+    def _stands_still(self, state: State) -> bool:
+        """Whether nothing but a stray kernel message comes, as where a prompt was long printed."""
+        if state is State.SILENT:
+            return True
+        return self._listen(_STILL_SECONDS) < _STRAY_BYTES and self._state() in _MUTE
+
+    def _listen(self, seconds: float) -> int:
+        """Feed what arrives within `seconds`; return how many bytes that were."""
+        count = 0
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            data = self.console.read(left)
+            if data:
+                self._feed(data)
+                count += len(data)
+        return count
 
     def _answer(self, state: State, deadline: float) -> None:
         """Type what leads one step on from a recognised state, or wait, or raise."""
@@ -194,15 +214,16 @@ class BringUp:
                 _TAKE_OVER,
                 self.screen.text(),
             )
-        moved = self.console.read(15.0)
-        if moved:
-            self._feed(moved)
+        if self._listen(_STILL_SECONDS) >= _STRAY_BYTES:
+            self._still = 0
             return
-        raise Unidentified(
-            f"The console stands at a state that needs a hand ({state}); nothing was typed.",
-            _TAKE_OVER,
-            self.screen.text(),
-        )
+        self._still += 1
+        if self._still > 1 and self._state() is state:
+            raise Unidentified(
+                f"The console stands at a state that needs a hand ({state}); nothing was typed.",
+                _TAKE_OVER,
+                self.screen.text(),
+            )
 
     def _probe(self, left: Left | None) -> bool:
         """Find out what a silent console is, with keys that start nothing.
@@ -213,22 +234,29 @@ class BringUp:
         """
         self._on_state("a silent console, being probed")
         self.console.write(b"\x11\x0c")
-        data = self.console.read_until_quiet(0.7, 3.0)
-        if data:
-            self._feed(data)
-            if b"^L" in data or self._state() is State.SILENT:
-                self.console.write(b"\x15\r")
+        echo = self._read_and_feed()
+        if self._state() not in _MUTE:
             return False
         self.console.write(b"\x15\x14")
-        status = self.console.read_until_quiet(0.7, 3.0)
-        waits = re.search(rb"cmd: sh \d+", status) is not None
-        if not waits and (left is None or left.answers_status):
+        status = re.search(rb"cmd: (\S+) \d+ \[(\w+)", self._read_and_feed())
+        reads = status is not None and status[2] == b"ttyin"
+        if b"^L" in echo and (reads or status is None):
+            self.console.write(b"\x15\r")
+            return False
+        deaf = left is not None and not left.answers_status and status is None
+        if not (reads and status is not None and status[1] == b"sh") and not deaf:
             return False
         if left is not None and Frames(self.console).alive(left.token):
             return True
         # A sh waits in silence, so its prompt and its echo were turned off: turn them on again.
         self.console.write(b"\x15PS1='# '; stty echo\r")
         return False
+
+    def _read_and_feed(self) -> bytes:
+        data = self.console.read_until_quiet(0.7, 3.0)
+        if data:
+            self._feed(data)
+        return data
 
     # -- the plain shell ----------------------------------------------------------------------
 
