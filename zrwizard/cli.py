@@ -73,8 +73,12 @@ def parser() -> argparse.ArgumentParser:
         epilog="Without a command the screens are started.",
     )
     top.add_argument("--version", action="version", version=f"zrwizard {__version__}")
-    top.add_argument("--style", choices=("auto", "full", "console"), default="auto",
-                     help="the look of the screens; console is for serial terminals")
+    top.add_argument(
+        "--style",
+        choices=("auto", "full", "console"),
+        default="auto",
+        help="the look of the screens; console is for serial terminals",
+    )
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
     _add_restore(commands.add_parser("restore", help="restore a machine from its backup server"))
     template = commands.add_parser("answers", help="print a commented answers file")
@@ -84,36 +88,70 @@ def parser() -> argparse.ArgumentParser:
     )
     rehearse.add_argument("flow", nargs="?", choices=("restore",), default="restore")
     _add_output(rehearse)
-    rehearse.add_argument("--seed", type=int, default=1, metavar="N",
-                          help="seed of the simulated machines (default 1)")
-    rehearse.add_argument("--speed", type=_positive, default=None, metavar="X",
-                          help="how many times faster than real time they run")
+    rehearse.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        metavar="N",
+        help="seed of the simulated machines (default 1)",
+    )
+    rehearse.add_argument(
+        "--speed",
+        type=_positive,
+        default=None,
+        metavar="X",
+        help="how many times faster than real time they run",
+    )
     return top
 
 
 def _add_restore(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--console", metavar="URL", default="",
-                     help="telnet://HOST:PORT, ssh://USER@HOST:PORT, serial:///dev/…, local:")
-    sub.add_argument("--answers", metavar="FILE", type=Path,
-                     help="TOML file with the answers (see: zrwizard answers restore)")
+    sub.add_argument(
+        "--console",
+        metavar="URL",
+        default="",
+        help="telnet://HOST:PORT, ssh://USER@HOST:PORT, serial:///dev/…, local:",
+    )
+    sub.add_argument(
+        "--answers",
+        metavar="FILE",
+        type=Path,
+        help="TOML file with the answers (see: zrwizard answers restore)",
+    )
     _add_output(sub)
-    sub.add_argument("--confirm-erase", metavar="IDENTITY",
-                     help="the disk's serial number (or its name and size in bytes)")
+    sub.add_argument(
+        "--confirm-erase",
+        metavar="IDENTITY",
+        help="the disk's serial number (or its name and size in bytes)",
+    )
     sub.add_argument("--host-key", metavar="SHA256:…", help="the server's host key fingerprint")
-    sub.add_argument("--secret", metavar="NAME=SOURCE", action="append", default=[],
-                     help="a secret: NAME=file:PATH, env:VARIABLE or fd:NUMBER; names: console, "
-                          "server, key, key-passphrase")
-    sub.add_argument("--plan", choices=("json", "sh", "md"),
-                     help="print the plan and stop before the disk is touched")
-    sub.add_argument("--fresh", action="store_true",
-                     help="begin a new run although an unfinished one is there")
+    sub.add_argument(
+        "--secret",
+        metavar="NAME=SOURCE",
+        action="append",
+        default=[],
+        help="a secret: NAME=file:PATH, env:VARIABLE or fd:NUMBER; names: console, "
+        "server, key, key-passphrase",
+    )
+    sub.add_argument(
+        "--plan",
+        choices=("json", "sh", "md"),
+        help="print the plan and stop before the disk is touched",
+    )
+    sub.add_argument(
+        "--fresh", action="store_true", help="begin a new run although an unfinished one is there"
+    )
 
 
 def _add_output(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--headless", action="store_true", help="no screens, no questions")
     sub.add_argument("--json", action="store_true", help="one event a line (with --headless)")
-    sub.add_argument("--style", choices=("auto", "full", "console"), default=argparse.SUPPRESS,
-                     help=argparse.SUPPRESS)
+    sub.add_argument(
+        "--style",
+        choices=("auto", "full", "console"),
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,
+    )
 
 
 def _positive(text: str) -> float:
@@ -169,16 +207,15 @@ def _restore(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int
     return headless(request, front, show_plan=show_plan).exit
 
 
-def _request(
-    args: argparse.Namespace, flow: Flow, secrets: Secrets, state_dir: Path
-) -> Request:
+def _request(args: argparse.Namespace, flow: Flow, secrets: Secrets, state_dir: Path) -> Request:
     try:
         for spec in args.secret:
             secrets.add(read_spec(spec))
         given = answers.read(args.answers, flow) if args.answers else Answers()
     except SecretError as error:
-        raise UsageError(f"{error}.", "Secrets come from a file, a variable or a descriptor.") \
-            from None
+        raise UsageError(
+            f"{error}.", "Secrets come from a file, a variable or a descriptor."
+        ) from None
     except answers.AnswersError as error:
         raise UsageError(error.what, error.now) from None
     if args.host_key:

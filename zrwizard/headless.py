@@ -107,9 +107,7 @@ class Headless:
         helps = {key.name: key.help for key in self.flow.keys}
         what = f"The answer {question.key} is missing: {helps.get(question.key) or question.title}"
         others = [
-            key.name
-            for key in files.missing(self.flow, self.answers)
-            if key.name != question.key
+            key.name for key in files.missing(self.flow, self.answers) if key.name != question.key
         ]
         also = f" Perhaps missing too: {', '.join(others)}." if others else ""
         flag = " (or --host-key)" if question.key == "server.host_key" else ""

@@ -124,9 +124,7 @@ def rehearse(made: Rehearsal, printer: Printer, secrets: Secrets, state_dir: Pat
     given = answers(made)
     judge = _Judge(printer)
     front = Headless(flow, given, secrets, made.scenario.disk_serial, judge)
-    request = cli.Request(
-        flow, made.url, given, secrets, state_dir / "rehearsals", fresh=True
-    )
+    request = cli.Request(flow, made.url, given, secrets, state_dir / "rehearsals", fresh=True)
     finished = cli.headless(request, front, interval=_POLL)
     verdict = judged(made, finished)
     for text in (*made.would_boot(), *made.accidents):

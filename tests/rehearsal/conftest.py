@@ -86,10 +86,15 @@ def begin() -> Iterator[Starter]:
     """Start rehearsals that end with the test."""
     running: list[Rehearsal] = []
 
-    def start(scenario: Scenario | str = "restore", speed: float = 100.0, **more: float
-              ) -> Rehearsal:
-        made = Rehearsal(speed=speed, scenario=scenario, seed=int(more.get("seed", 1)),
-                         noise=more.get("noise", 0.0))
+    def start(
+        scenario: Scenario | str = "restore", speed: float = 100.0, **more: float
+    ) -> Rehearsal:
+        made = Rehearsal(
+            speed=speed,
+            scenario=scenario,
+            seed=int(more.get("seed", 1)),
+            noise=more.get("noise", 0.0),
+        )
         made.__enter__()
         running.append(made)
         return made

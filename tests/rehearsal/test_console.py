@@ -25,8 +25,12 @@ def test_from_power_on_to_the_shell(begin: Any, wire: Any) -> None:
     made = begin()
     console = wire(made)
     boot = console.until(QUESTION)
-    for line in (b"---<<BOOT>>---", b"vtblk0: 8192MB (16777216 512 byte sectors)",
-                 b"da0: Serial Number SCSI0001", b"Welcome to FreeBSD!"):
+    for line in (
+        b"---<<BOOT>>---",
+        b"vtblk0: 8192MB (16777216 512 byte sectors)",
+        b"da0: Serial Number SCSI0001",
+        b"Welcome to FreeBSD!",
+    ):
         assert line in boot
     assert b"ada0" not in boot.partition(b"Trying to mount")[2]
     console.send("\r")
@@ -60,8 +64,9 @@ def test_starting_the_installation_is_an_accident(begin: Any, wire: Any, keys: s
     assert made.accidents == ["an installation was started from the installer's dialog"]
 
 
-@pytest.mark.parametrize(("keys", "mark"), [
-    ("l", b"login: "), ("\t\t\r", b"login: "), ("\x1b[C\r", b"# "), ("S", b"# ")])
+@pytest.mark.parametrize(
+    ("keys", "mark"), [("l", b"login: "), ("\t\t\r", b"login: "), ("\x1b[C\r", b"# "), ("S", b"# ")]
+)
 def test_the_other_buttons(begin: Any, wire: Any, keys: str, mark: bytes) -> None:
     made = begin(variant("restore", start=Start.DIALOG))
     console = wire(made)
@@ -195,8 +200,10 @@ def test_kernel_messages_fall_into_output_until_they_are_muted(begin: Any, wire:
     console.quiet(0.3)
     console.send("stty -echo; for i in 1 2 3 4 5 6 7 8; do uname -a; done; echo en''d\r")
     shown = console.until(b"end")
-    assert any(sign in shown for sign in (b"ugen0", b"em0: link", b"random:", b"calcru", b"pid 9",
-                                          b"Limiting", b"uhid0"))
+    assert any(
+        sign in shown
+        for sign in (b"ugen0", b"em0: link", b"random:", b"calcru", b"pid 9", b"Limiting", b"uhid0")
+    )
     console.send("sysctl kern.consmute=1; echo mut''ed\r")
     console.until(b"muted")
     console.quiet(0.2)

@@ -83,8 +83,7 @@ def test_bytes_come_back_as_they_are(session: Session) -> None:
     status, out = session.run("cat /boot/gptzfsboot")
     assert (status, len(out)) == (0, 131072)
     assert session.run("printf '\\000\\377\\033\\036x'") == (0, b"\0\xff\x1b\x1ex")
-    assert session.run("cksum < /boot/gptzfsboot") == (
-        0, f"{posix_cksum(out)} 131072\n".encode())
+    assert session.run("cksum < /boot/gptzfsboot") == (0, f"{posix_cksum(out)} 131072\n".encode())
 
 
 def test_a_damaged_command_is_not_run(session: Session) -> None:
@@ -123,22 +122,28 @@ def test_the_interrupt_trap_speaks(session: Session) -> None:
 def test_asking_on_the_terminal_works_with_both_outputs_redirected(session: Session) -> None:
     session.run("dhclient em0")
     console = session.console
-    console.send("(eval 'ssh -o UserKnownHostsFile=/tmp/kh -o StrictHostKeyChecking=accept-new -o "
-                 "ControlMaster=yes -o ControlPath=/tmp/cm -p 2223 -fN root@10.0.2.2') "
-                 ">/tmp/o 2>/tmp/e; echo R''C $?\r")
+    console.send(
+        "(eval 'ssh -o UserKnownHostsFile=/tmp/kh -o StrictHostKeyChecking=accept-new -o "
+        "ControlMaster=yes -o ControlPath=/tmp/cm -p 2223 -fN root@10.0.2.2') "
+        ">/tmp/o 2>/tmp/e; echo R''C $?\r"
+    )
     console.until(b"(root@10.0.2.2) Password for root@hostB:")
     console.send("rehearse\r")
     shown = console.until(b"RC 0\r\n")
     assert b"rehearse" not in shown
     assert session.run("ssh -o ControlPath=/tmp/cm root@10.0.2.2 'uname -n; exit 5'") == (
-        5, b"hostB\n")
+        5,
+        b"hostB\n",
+    )
 
 
 def test_a_detached_job_lives_without_the_line(session: Session) -> None:
-    session.run("mkdir -p -m 700 /tmp/j; printf '%s\\n' 'cd /tmp/j' 'echo $$ > pid' '(' "
-                "'for i in 1 2 3; do uname -n; echo $i; sleep 20; done; exit 6' "
-                "') > log 2>&1 < /dev/null' 'echo $? > rc' > /tmp/j/run; cd /tmp/j; "
-                "daemon -f sh run")
+    session.run(
+        "mkdir -p -m 700 /tmp/j; printf '%s\\n' 'cd /tmp/j' 'echo $$ > pid' '(' "
+        "'for i in 1 2 3; do uname -n; echo $i; sleep 20; done; exit 6' "
+        "') > log 2>&1 < /dev/null' 'echo $? > rc' > /tmp/j/run; cd /tmp/j; "
+        "daemon -f sh run"
+    )
     assert session.run("kill -0 $(cat /tmp/j/pid)")[0] == 0
     assert b"1" in session.run("cat /tmp/j/log")[1]
     assert session.run("ls /tmp/j/rc")[0] == 1
@@ -157,9 +162,11 @@ def test_a_job_can_be_killed_by_its_group(session: Session) -> None:
 
 
 def test_a_meter_adds_up_while_the_pipe_goes_on(session: Session) -> None:
-    session.run("dhclient em0; cd /tmp; echo \"netstat -I em0 -w 1 | awk 'NF >= 7 && \\$1 ~ "
-                "/^[0-9]+\\$/ { n += \\$4; s += 1; print s, n > \\\"/tmp/total\\\"; "
-                "close(\\\"/tmp/total\\\") }'\" > /tmp/meter; daemon -f sh /tmp/meter")
+    session.run(
+        "dhclient em0; cd /tmp; echo \"netstat -I em0 -w 1 | awk 'NF >= 7 && \\$1 ~ "
+        '/^[0-9]+\\$/ { n += \\$4; s += 1; print s, n > \\"/tmp/total\\"; '
+        'close(\\"/tmp/total\\") }\'" > /tmp/meter; daemon -f sh /tmp/meter'
+    )
     time.sleep(0.6)
     first = int(session.run("cat /tmp/total")[1].split()[0])
     time.sleep(0.6)

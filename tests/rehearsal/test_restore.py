@@ -10,23 +10,35 @@ import pytest
 from zrwizard.rehearsal import SCENARIOS, RehearsalUnavailable, Start, scenario, variant
 
 PLAIN = {"start": Start.PLAIN}
-CONFIG = ("Host backup\\n HostName 10.0.2.2\\n Port 2223\\n User root\\n ControlPath /tmp/z/cm\\n "
-          "UserKnownHostsFile /tmp/z/kh\\n StrictHostKeyChecking yes\\n ConnectTimeout 10\\n")
-DISK = ("gpart create -s gpt vtbd0 && "
-        "gpart add -a 4k -i 1 -l gptboot0 -t freebsd-boot -s 512k vtbd0 && "
-        "gpart add -a 1m -i 2 -l efiboot0 -t efi -s 260m vtbd0 && "
-        "gpart add -a 1m -i 3 -l swap0 -t freebsd-swap -s 2g vtbd0 && "
-        "gpart add -a 1m -i 4 -l zfs0 -t freebsd-zfs vtbd0")
-ESP = ("newfs_msdos -F 32 -c 1 -L EFISYS /dev/gpt/efiboot0 && mkdir -p /tmp/z/esp && "
-       "mount -t msdosfs /dev/gpt/efiboot0 /tmp/z/esp && mkdir -p /tmp/z/esp/EFI/BOOT && "
-       "cp /boot/loader.efi /tmp/z/esp/EFI/BOOT/BOOTX64.EFI && umount /tmp/z/esp")
-POOL = ("kldload -n zfs && zpool create -o altroot=/mnt -o ashift=12 -o compatibility="
-        "openzfs-2.0-freebsd -O compression=lz4 -O atime=off -m none zroot gpt/zfs0")
-PULL = ("( ssh -F /tmp/z/config -o BatchMode=yes backup 'zfs send -R hostA@2025-08-08-deep' | "
-        "zfs receive -v -Fu zroot )")
+CONFIG = (
+    "Host backup\\n HostName 10.0.2.2\\n Port 2223\\n User root\\n ControlPath /tmp/z/cm\\n "
+    "UserKnownHostsFile /tmp/z/kh\\n StrictHostKeyChecking yes\\n ConnectTimeout 10\\n"
+)
+DISK = (
+    "gpart create -s gpt vtbd0 && "
+    "gpart add -a 4k -i 1 -l gptboot0 -t freebsd-boot -s 512k vtbd0 && "
+    "gpart add -a 1m -i 2 -l efiboot0 -t efi -s 260m vtbd0 && "
+    "gpart add -a 1m -i 3 -l swap0 -t freebsd-swap -s 2g vtbd0 && "
+    "gpart add -a 1m -i 4 -l zfs0 -t freebsd-zfs vtbd0"
+)
+ESP = (
+    "newfs_msdos -F 32 -c 1 -L EFISYS /dev/gpt/efiboot0 && mkdir -p /tmp/z/esp && "
+    "mount -t msdosfs /dev/gpt/efiboot0 /tmp/z/esp && mkdir -p /tmp/z/esp/EFI/BOOT && "
+    "cp /boot/loader.efi /tmp/z/esp/EFI/BOOT/BOOTX64.EFI && umount /tmp/z/esp"
+)
+POOL = (
+    "kldload -n zfs && zpool create -o altroot=/mnt -o ashift=12 -o compatibility="
+    "openzfs-2.0-freebsd -O compression=lz4 -O atime=off -m none zroot gpt/zfs0"
+)
+PULL = (
+    "( ssh -F /tmp/z/config -o BatchMode=yes backup 'zfs send -R hostA@2025-08-08-deep' | "
+    "zfs receive -v -Fu zroot )"
+)
 BE = "zroot/ROOT/2025-08-08-deep"
-FINISH = (f"zfs mount -o ro {BE} && gpart bootcode -b /mnt/boot/pmbr -p /mnt/boot/gptzfsboot -i 1 "
-          f"vtbd0 && zfs unmount {BE} && zpool set bootfs={BE} zroot && zfs set mountpoint=/ {BE}")
+FINISH = (
+    f"zfs mount -o ro {BE} && gpart bootcode -b /mnt/boot/pmbr -p /mnt/boot/gptzfsboot -i 1 "
+    f"vtbd0 && zfs unmount {BE} && zpool set bootfs={BE} zroot && zfs set mountpoint=/ {BE}"
+)
 
 
 def login(console: Any, password: str = "rehearse") -> int:
@@ -60,20 +72,24 @@ def test_the_restore_from_blank_disk_to_login(begin: Any, wire: Any) -> None:
     assert "vtbd0 has no GUID partition table" in made.would_boot()
     assert login(console) == 0
     prepared(console)
-    console.run(f"daemon -f -o /tmp/z/log sh -c \"{PULL}; echo \\$? > /tmp/z/rc\"")
+    console.run(f'daemon -f -o /tmp/z/log sh -c "{PULL}; echo \\$? > /tmp/z/rc"')
     used, deadline = set(), time.monotonic() + 20
     while console.run("test -s /tmp/z/rc")[0] and time.monotonic() < deadline:
         used.add(console.run("zfs get -Hp -o value used zroot")[1])
         time.sleep(0.05)
     assert len(used) > 2, "the pool grows while the stream comes in"
     assert console.run("cat /tmp/z/rc") == (0, "0\n")
-    assert "receiving full stream of hostA/home/jpb@2025-08-08-deep into zroot/home/jpb@" in (
-        console.run("cat /tmp/z/log")[1])
-    there = console.run("ssh -F /tmp/z/config backup zfs list -Hp -t snapshot -o name,guid -r "
-                        "hostA")[1].replace("hostA", "zroot")
+    assert (
+        "receiving full stream of hostA/home/jpb@2025-08-08-deep into zroot/home/jpb@"
+        in (console.run("cat /tmp/z/log")[1])
+    )
+    there = console.run(
+        "ssh -F /tmp/z/config backup zfs list -Hp -t snapshot -o name,guid -r hostA"
+    )[1].replace("hostA", "zroot")
     here = console.run("zfs list -Hp -t snapshot -o name,guid -r zroot")[1]
     assert sorted(here.split("\n")) == sorted(
-        line for line in there.split("\n") if "2025-08-15" not in line)
+        line for line in there.split("\n") if "2025-08-15" not in line
+    )
     assert made.target.nics[0].ibytes > 900 << 20
     assert made.would_boot() == ["pool zroot has no bootfs"]
     assert console.run("zfs get -Hp -o value,source compression zroot")[1] == "lz4\treceived\n"
@@ -93,15 +109,18 @@ def test_the_restore_from_blank_disk_to_login(begin: Any, wire: Any) -> None:
     console.until(b"root@hostA:~ # ")
 
 
-@pytest.mark.parametrize(("undo", "reason"), [
-    ("gpart modify -i 1 -t freebsd-swap vtbd0", "no freebsd-boot"),
-    ("dd if=/dev/zero of=/dev/vtbd0p1 bs=512k count=1", "gptzfsboot"),
-    ("newfs_msdos -F 32 -c 1 /dev/gpt/efiboot0", "BOOTX64.EFI"),
-    ("gpart destroy -F vtbd0", "no GUID partition table"),
-    ("zpool import -N -R /mnt zroot; zpool set bootfs=zroot/usr zroot", "no /boot/loader"),
-    ("zpool import -N -R /mnt zroot; zfs set canmount=on zroot/ROOT/default", "mount over /"),
-    ("zpool import -N -R /mnt zroot; zfs destroy -r zroot/ROOT/2025-08-08-deep", "not exist"),
-])
+@pytest.mark.parametrize(
+    ("undo", "reason"),
+    [
+        ("gpart modify -i 1 -t freebsd-swap vtbd0", "no freebsd-boot"),
+        ("dd if=/dev/zero of=/dev/vtbd0p1 bs=512k count=1", "gptzfsboot"),
+        ("newfs_msdos -F 32 -c 1 /dev/gpt/efiboot0", "BOOTX64.EFI"),
+        ("gpart destroy -F vtbd0", "no GUID partition table"),
+        ("zpool import -N -R /mnt zroot; zpool set bootfs=zroot/usr zroot", "no /boot/loader"),
+        ("zpool import -N -R /mnt zroot; zfs set canmount=on zroot/ROOT/default", "mount over /"),
+        ("zpool import -N -R /mnt zroot; zfs destroy -r zroot/ROOT/2025-08-08-deep", "not exist"),
+    ],
+)
 def test_what_would_not_boot(begin: Any, wire: Any, undo: str, reason: str) -> None:
     made = begin(variant("restore", **PLAIN), speed=400)
     console = wire(made)
@@ -143,13 +162,13 @@ def test_keys_open_the_door(begin: Any, wire: Any) -> None:
     console = wire(made)
     console.plain()
     assert login(console) == 255
-    made.inside(lambda: made.target.fs_for("/tmp")[0].write_file(
-        "/z/id", made.private_key.encode()))
+    made.inside(
+        lambda: made.target.fs_for("/tmp")[0].write_file("/z/id", made.private_key.encode())
+    )
     ask = "ssh -F /tmp/z/config -i /tmp/z/id -o BatchMode=yes backup uname -n"
     assert console.run(ask)[0] == 255, "a key that others may read is not used"
     assert console.run("chmod 600 /tmp/z/id; " + ask) == (0, "hostB\n")
-    made.inside(lambda: made.target.fs_for("/tmp")[0].write_file(
-        "/z/id", made.locked_key.encode()))
+    made.inside(lambda: made.target.fs_for("/tmp")[0].write_file("/z/id", made.locked_key.encode()))
     console.run("chmod 600 /tmp/z/id")
     console.send("ssh -F /tmp/z/config -i /tmp/z/id backup uname -n; echo R''C=$?\r")
     console.until(b"Enter passphrase for key '/tmp/z/id': ")
@@ -199,7 +218,9 @@ def test_static_addresses(begin: Any, wire: Any) -> None:
     assert (status, "No DHCPOFFERS received." in shown) == (0, True)
     assert console.run("nc -z -w 5 10.0.2.2 2223")[0] == 1
     assert console.run("ifconfig em0 inet 10.0.2.50/24; route add default 10.0.2.2") == (
-        0, "add net default: gateway 10.0.2.2\n")
+        0,
+        "add net default: gateway 10.0.2.2\n",
+    )
     console.run("printf 'nameserver 10.0.2.3\\n' > /etc/resolv.conf")
     assert console.run("nc -z -w 5 hostB 2223")[0] == 0
 
@@ -220,7 +241,7 @@ def test_a_cut_cable_leaves_nothing_half_received(begin: Any, wire: Any) -> None
     console.plain()
     login(console)
     prepared(console)
-    console.run(f"daemon -f -o /tmp/z/log sh -c \"{PULL}; echo \\$? > /tmp/z/rc\"")
+    console.run(f'daemon -f -o /tmp/z/log sh -c "{PULL}; echo \\$? > /tmp/z/rc"')
     deadline = time.monotonic() + 10
     while made.target.nics[0].ibytes < 5 << 20 and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -268,7 +289,9 @@ def test_the_server_without_the_dataset(begin: Any, wire: Any) -> None:
     console.plain()
     login(console)
     assert console.run("ssh -F /tmp/z/config backup zfs list -H -o name hostA") == (
-        1, "cannot open 'hostA': dataset does not exist\n")
+        1,
+        "cannot open 'hostA': dataset does not exist\n",
+    )
 
 
 def test_every_scenario_starts(begin: Any) -> None:

@@ -16,8 +16,7 @@ import pytest
 from zrwizard.rehearsal import Rehearsal
 from zrwizard.rehearsal.targets import power_cycle
 
-RECORDED: list[dict[str, Any]] = json.loads(
-    (Path(__file__).parent / "recorded.json").read_text())
+RECORDED: list[dict[str, Any]] = json.loads((Path(__file__).parent / "recorded.json").read_text())
 SECOND_BOOT = 165
 _GELI = "geli: a later issue restores onto encrypted disks"
 _DIFF = "zfs diff: the preview flow comes with a later issue"
@@ -28,23 +27,32 @@ _SERVICE = "service and sysrc: the server flow comes with a later issue"
 NOT_COVERED: dict[int, str] = {
     5: "kern.geom.confxml: the survey reads gpart and geom instead",
     16: "camcontrol identify: the survey reads geom and diskinfo instead",
-    43: _GELI, 44: _GELI,
+    43: _GELI,
+    44: _GELI,
     115: "the virtual file system refuses a tab in a file name",
     **dict.fromkeys(range(117, 124), _DIFF),
     146: "the virtual file system refuses a file of 24 MB",
     **dict.fromkeys(range(147, 152), _RESUME),
     160: _ZDB,
     164: "zpool history -i: internal records are not kept",
-    176: _ZDB, 177: _ZDB,
+    176: _ZDB,
+    177: _ZDB,
     **dict.fromkeys(range(181, 209), _GELI),
     209: "the recorded medium was trimmed: real install media have /boot/loader.efi",
     210: "newfs: no UFS is made in a restore",
     211: "the recorded medium was trimmed: real install media have /boot/loader.efi",
-    214: _SERVICE, 215: _SERVICE, 216: _SERVICE,
+    214: _SERVICE,
+    215: _SERVICE,
+    216: _SERVICE,
     221: "the recording shell's own processes",
-    240: _GELI, 241: _GELI, 242: _GELI, 243: _GELI,
-    244: "native encryption: a later issue", 245: "native encryption: a later issue",
-    246: "native encryption: a later issue", 249: "exports a pool of 244",
+    240: _GELI,
+    241: _GELI,
+    242: _GELI,
+    243: _GELI,
+    244: "native encryption: a later issue",
+    245: "native encryption: a later issue",
+    246: "native encryption: a later issue",
+    249: "exports a pool of 244",
     225: "typed on the server, which has no console here",
     226: "typed on the server, which has no console here",
     250: "typed on the server, which has no console here",
@@ -68,8 +76,12 @@ MASKS = (
 UNORDERED = {126, 127, 141, 142, 143}
 
 # Byte for byte the same, numbers included.
-EXACT = set(range(165)) - set(NOT_COVERED) - UNORDERED - {
-    25, 48, 52, 83, 87, 96, 97, 104, 105, 107, 128, 129, 132, 134, 137, 154, 156}
+EXACT = (
+    set(range(165))
+    - set(NOT_COVERED)
+    - UNORDERED
+    - {25, 48, 52, 83, 87, 96, 97, 104, 105, 107, 128, 129, 132, 134, 137, 154, 156}
+)
 
 
 def masked(text: str, *, ordered: bool = True) -> str:
@@ -88,8 +100,9 @@ def difference(entry: dict[str, Any], status: int, out: str, err: str) -> str:
         want = masked(entry.get(key, ""), ordered=ordered)
         have = masked(got, ordered=ordered)
         if want != have:
-            lines = difflib.unified_diff(want.split("\n"), have.split("\n"), f"recorded {key}",
-                                         "rehearsed", "", "", 1)
+            lines = difflib.unified_diff(
+                want.split("\n"), have.split("\n"), f"recorded {key}", "rehearsed", "", "", 1
+            )
             text += "\n".join(lines) + "\n"
     return text
 
@@ -146,8 +159,9 @@ class Replay:
             wire.send(turn["sent"])
         got += wire.until(end)[: -len(end)]
         wire.quiet(0.1)
-        want, have = (re.sub(r"SHA256:[\w+/]{43}", "KEY", t) for t in
-                      (entry["bytes"], got.decode("latin-1")))
+        want, have = (
+            re.sub(r"SHA256:[\w+/]{43}", "KEY", t) for t in (entry["bytes"], got.decode("latin-1"))
+        )
         return "" if want == have else f"{want!r}\n{have!r}"
 
 

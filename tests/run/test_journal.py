@@ -26,9 +26,7 @@ def plan(text: str = "true") -> Plan:
 
 
 def make(root: Path, token: str = TOKEN, secrets: Secrets | None = None) -> Journal:
-    return Journal.create(
-        root, token, console=URL, flow="restore", secrets=secrets or Secrets()
-    )
+    return Journal.create(root, token, console=URL, flow="restore", secrets=secrets or Secrets())
 
 
 def begun(root: Path, token: str = TOKEN) -> Journal:
@@ -128,7 +126,7 @@ def test_a_later_run_that_ended_well_hides_earlier_ones(tmp_path: Path) -> None:
 @given(st.text(st.characters(blacklist_categories=("Cs",)), min_size=4, max_size=20))
 def test_no_secret_is_ever_in_it(value: str) -> None:
     # Letters of the journal's own words are no leak: a mark makes the secret a foreign one.
-    value = f"\u2603{value}\u2603\"\\"
+    value = f'\u2603{value}\u2603"\\'
     secrets = Secrets({"server": Secret("server", value)})
     with tempfile.TemporaryDirectory() as root:
         one = make(Path(root), secrets=secrets)

@@ -26,7 +26,11 @@ def shell_on(made: Rehearsal, password: str | None = "rehearse", **more: object)
     if password is not None:
         secrets.add(Secret("console", password))
     return open_shell(
-        made.url, token="abcd12", secrets=secrets, cancel=threading.Event(), **more  # type: ignore[arg-type]
+        made.url,
+        token="abcd12",
+        secrets=secrets,
+        cancel=threading.Event(),
+        **more,  # type: ignore[arg-type]
     )
 
 

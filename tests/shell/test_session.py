@@ -233,9 +233,7 @@ def test_a_prompt_that_was_lost_is_found_although_the_kernel_goes_on_talking():
             console._inbox.put(b"\rem0: link state changed to UP\r\n")
 
     threading.Thread(target=talk, daemon=True).start()
-    session = ShellSession(
-        console, token(6), password=lambda: None, on_state=lambda _: None
-    )
+    session = ShellSession(console, token(6), password=lambda: None, on_state=lambda _: None)
     assert session.run("echo on").text == "on\n"
     done.set()
     session.run(f"rm -rf {session.home}")

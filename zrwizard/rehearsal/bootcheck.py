@@ -34,8 +34,10 @@ class BootPlan:
         machine.pools[pool.name] = pool
         machine.modules[:] = ["kernel", "zfs", "xdr", "crypto", "zlib"]
         machine.sysctls["kern.hostid"] = "1234567"
-        machine.mounts = [Mount(self.bootfs, "/", "zfs", "rw,noatime,nfsv4acls"),
-                          Mount("devfs", "/dev", "devfs", "rw")]
+        machine.mounts = [
+            Mount(self.bootfs, "/", "zfs", "rw,noatime,nfsv4acls"),
+            Mount("devfs", "/dev", "devfs", "rw"),
+        ]
         for ds in pool.ordered():
             where, _ = lookup(pool, ds, "mountpoint")
             name = pool.full(ds)
@@ -68,14 +70,20 @@ def firmware_reasons(machine: Machine, disk: Disk) -> tuple[list[str], list[str]
     bios, uefi = [], []
     if disk.table.pmbr not in KNOWN_CODE["pmbr"]:
         bios.append(f"{disk.name} has no known pmbr")
-    boot = [w for w in machine.places() if w.disk is disk and w.part is not None
-            and w.part.kind == "freebsd-boot"]
+    boot = [
+        w
+        for w in machine.places()
+        if w.disk is disk and w.part is not None and w.part.kind == "freebsd-boot"
+    ]
     if not boot:
         bios.append(f"{disk.name} has no freebsd-boot partition")
     elif not any(_holds(w, KNOWN_CODE["gptzfsboot"]) for w in boot):
         bios.append(f"{boot[0].name} does not hold a known gptzfsboot")
-    esps = [w for w in machine.places() if w.disk is disk and w.part is not None
-            and w.part.kind == "efi"]
+    esps = [
+        w
+        for w in machine.places()
+        if w.disk is disk and w.part is not None and w.part.kind == "efi"
+    ]
     if not esps:
         uefi.append(f"{disk.name} has no EFI system partition")
     elif not any(_efi_loader(w) in KNOWN_CODE["loader.efi"] for w in esps):
@@ -104,8 +112,11 @@ def system_reasons(pool: Pool) -> list[str]:
     ds = pool.datasets.get(name.partition("/")[2])
     if ds is None:
         return [f"bootfs {name} does not exist"]
-    reasons = [f"{name} has no /{path}" for path in ("boot/loader", "boot/kernel/kernel")
-               if not ds.files.get(path)]
+    reasons = [
+        f"{name} has no /{path}"
+        for path in ("boot/loader", "boot/kernel/kernel")
+        if not ds.files.get(path)
+    ]
     mountpoint, _ = lookup(pool, ds, "mountpoint")
     if mountpoint != "/":
         reasons.append(f"{name} has mountpoint={mountpoint}, not /")
@@ -116,9 +127,13 @@ def system_reasons(pool: Pool) -> list[str]:
 
 def _rivals(pool: Pool, chosen: Dataset) -> list[str]:
     """Other file systems that would mount over the boot environment by themselves."""
-    return [f"{pool.full(ds)} would mount over / (canmount=on)" for ds in pool.ordered()
-            if ds is not chosen and lookup(pool, ds, "mountpoint")[0] == "/"
-            and canmount(pool, ds) == "on"]
+    return [
+        f"{pool.full(ds)} would mount over / (canmount=on)"
+        for ds in pool.ordered()
+        if ds is not chosen
+        and lookup(pool, ds, "mountpoint")[0] == "/"
+        and canmount(pool, ds) == "on"
+    ]
 
 
 def would_boot(machine: Machine) -> list[str]:
@@ -150,7 +165,6 @@ def boot_plan(machine: Machine) -> BootPlan:
     if pool is None or fatal:
         return BootPlan("no system", pool, bootfs)
     ds = pool.datasets[bootfs.partition("/")[2]]
-    found = re.search(rb'^hostname="?([^"\n]+)"?', ds.files.get("etc/rc.conf") or b"",
-                      re.MULTILINE)
+    found = re.search(rb'^hostname="?([^"\n]+)"?', ds.files.get("etc/rc.conf") or b"", re.MULTILINE)
     hostname = found[1].decode() if found else ""
     return BootPlan("boots", pool, bootfs, hostname, HOST_ID)

@@ -45,16 +45,25 @@ def _fit(line: str, machine: Machine) -> str:
 
 def _pieces(text: str) -> list[str]:
     """Cut where a real machine pauses: at the autoboot countdown, at the kernel, at rc."""
-    return [p for p in re.split(r"(?=\x1b\[23;4HAutoboot)|(?=---<<BOOT>>---)|(?=Trying to mount)"
-                                r"|(?=Starting Network)|(?=Starting devd)", text) if p]
+    return [
+        p
+        for p in re.split(
+            r"(?=\x1b\[23;4HAutoboot)|(?=---<<BOOT>>---)|(?=Trying to mount)"
+            r"|(?=Starting Network)|(?=Starting devd)",
+            text,
+        )
+        if p
+    ]
 
 
 def disk_boot(hostname: str, bootfs: str, version: str, nics: list[str]) -> list[bytes]:
     """An installed system starting from its pool, up to the line before getty's."""
     text = recorded("disk-boot.bin").decode("latin-1")
     text = text.replace("Setting hostname: hostB.", f"Setting hostname: {hostname}.")
-    text = text.replace("Trying to mount root from ufs:/dev/gpt/rootfs [rw]...",
-                        f"Trying to mount root from zfs:{bootfs} []...")
+    text = text.replace(
+        "Trying to mount root from ufs:/dev/gpt/rootfs [rw]...",
+        f"Trying to mount root from zfs:{bootfs} []...",
+    )
     text = re.sub(r"/dev/gpt/rootfs: .*\r\n", "", text)
     text = text.replace("FreeBSD 14.0-CURRENT #0: Sat Nov 21 19:17:32 UTC 2026", version)
     if nics:
@@ -64,13 +73,15 @@ def disk_boot(hostname: str, bootfs: str, version: str, nics: list[str]) -> list
 
 def installer_greeting() -> str:
     """What startbsdinstall asks on a console without kbdcontrol."""
-    return ("\nWelcome to FreeBSD!\n\n"
-            "Please choose the appropriate terminal type for your system.\n"
-            "Common console types are:\n"
-            "   ansi     Standard ANSI terminal\n"
-            "   vt100    VT100 or compatible terminal\n"
-            "   xterm    xterm terminal emulator (or compatible)\n"
-            "   cons25w  cons25w terminal\n\n" + QUESTION)
+    return (
+        "\nWelcome to FreeBSD!\n\n"
+        "Please choose the appropriate terminal type for your system.\n"
+        "Common console types are:\n"
+        "   ansi     Standard ANSI terminal\n"
+        "   vt100    VT100 or compatible terminal\n"
+        "   xterm    xterm terminal emulator (or compatible)\n"
+        "   cons25w  cons25w terminal\n\n" + QUESTION
+    )
 
 
 def dialog() -> bytes:
@@ -78,12 +89,23 @@ def dialog() -> bytes:
     return recorded("dialog.bin")
 
 
-FOCUS = ((24, "\x1b[14;19H\x1b(0x\x1b(B\x1b[m    [\x1b[7m\x1b[4mInstall\x1b[m]\x1b[m   [\x1b[4m "
-              "Shell \x1b[m]\x1b[m   [\x1b[4mLive CD\x1b[m]"),
-         (37, "\x1b[14;19H\x1b(0x\x1b(B\x1b[m    [\x1b[4mInstall\x1b[m]\x1b[m   [\x1b[7m\x1b[4m "
-              "Shell \x1b[m]\x1b[m   [\x1b[4mLive CD\x1b[m]"),
-         (48, "\x1b[14;19H\x1b(0x\x1b(B\x1b[m    [\x1b[4mInstall\x1b[m]\x1b[m   [\x1b[4m Shell "
-              "\x1b[m]\x1b[m   [\x1b[7m\x1b[4mLive CD\x1b[m]"))
+FOCUS = (
+    (
+        24,
+        "\x1b[14;19H\x1b(0x\x1b(B\x1b[m    [\x1b[7m\x1b[4mInstall\x1b[m]\x1b[m   [\x1b[4m "
+        "Shell \x1b[m]\x1b[m   [\x1b[4mLive CD\x1b[m]",
+    ),
+    (
+        37,
+        "\x1b[14;19H\x1b(0x\x1b(B\x1b[m    [\x1b[4mInstall\x1b[m]\x1b[m   [\x1b[7m\x1b[4m "
+        "Shell \x1b[m]\x1b[m   [\x1b[4mLive CD\x1b[m]",
+    ),
+    (
+        48,
+        "\x1b[14;19H\x1b(0x\x1b(B\x1b[m    [\x1b[4mInstall\x1b[m]\x1b[m   [\x1b[4m Shell "
+        "\x1b[m]\x1b[m   [\x1b[7m\x1b[4mLive CD\x1b[m]",
+    ),
+)
 
 
 def dialog_focus(button: int) -> bytes:
@@ -91,34 +113,52 @@ def dialog_focus(button: int) -> bytes:
     return FOCUS[button][1].encode() + b"\x1b[m"
 
 
-INSTALLING = (b"\x1b[H\x1b[J FreeBSD Installer\r\n\r\n"
-              b" Distribution Extract: the installation has begun.\r\n"
-              b" This disk is being partitioned; its old contents are lost.\r\n")
+INSTALLING = (
+    b"\x1b[H\x1b[J FreeBSD Installer\r\n\r\n"
+    b" Distribution Extract: the installation has begun.\r\n"
+    b" This disk is being partitioned; its old contents are lost.\r\n"
+)
 
 
 def shutdown(machine: Machine, how: str, pid: int) -> list[tuple[float, bytes]]:
     """The way down, with the seconds to wait before each piece."""
     stamp, host = machine.clock.stamp(), machine.hostname
     up = int(machine.clock.now() - machine.booted)
-    uptime = (f"{up // 3600}h" if up >= 3600 else "") + (
-        f"{up // 60 % 60}m" if up >= 60 else "") + f"{up % 60}s"
+    uptime = (
+        (f"{up // 3600}h" if up >= 3600 else "")
+        + (f"{up // 60 % 60}m" if up >= 60 else "")
+        + f"{up % 60}s"
+    )
     pieces: list[tuple[float, str]] = []
     if how == "poweroff":
-        pieces += [(0.1, f"{BLANK79}\r\n\x07*** FINAL System shutdown message from root@{host} ***"
-                         f"\x07{' ' * 29}\r\n\r\n"
-                         f"System going down IMMEDIATELY{' ' * 50}\r\n\r\n{BLANK79}\r\n\r\n"
-                         "System shutdown time has arrived\x07\x07\n"),
-                   (1.0, f"{stamp} {host} shutdown[{pid}]: power-down by root: \r\n"
-                         "Stopping cron.\nStopping devd.\nWriting entropy file: .\n"
-                         "Writing early boot entropy file: /etc/rc.shutdown: WARNING: write failed "
-                         "(read-only fs?)\nTerminated\n.\n")]
+        pieces += [
+            (
+                0.1,
+                f"{BLANK79}\r\n\x07*** FINAL System shutdown message from root@{host} ***"
+                f"\x07{' ' * 29}\r\n\r\n"
+                f"System going down IMMEDIATELY{' ' * 50}\r\n\r\n{BLANK79}\r\n\r\n"
+                "System shutdown time has arrived\x07\x07\n",
+            ),
+            (
+                1.0,
+                f"{stamp} {host} shutdown[{pid}]: power-down by root: \r\n"
+                "Stopping cron.\nStopping devd.\nWriting entropy file: .\n"
+                "Writing early boot entropy file: /etc/rc.shutdown: WARNING: write failed "
+                "(read-only fs?)\nTerminated\n.\n",
+            ),
+        ]
     else:
         pieces += [(0.0, f"{stamp} {host} reboot[{pid}]: rebooted by root\r\n")]
-    pieces += [(1.0, f"{stamp} {host} syslogd: exiting on signal 15\r\n"
-                     "Waiting (max 60 seconds) for system process `vnlru' to stop... done\n"
-                     "Waiting (max 60 seconds) for system process `syncer' to stop... \n"
-                     "Syncing disks, vnodes remaining... 0 0 done\nAll buffers synced.\n"
-                     f"Uptime: {uptime}\n")]
+    pieces += [
+        (
+            1.0,
+            f"{stamp} {host} syslogd: exiting on signal 15\r\n"
+            "Waiting (max 60 seconds) for system process `vnlru' to stop... done\n"
+            "Waiting (max 60 seconds) for system process `syncer' to stop... \n"
+            "Syncing disks, vnodes remaining... 0 0 done\nAll buffers synced.\n"
+            f"Uptime: {uptime}\n",
+        )
+    ]
     pieces += [(0.2, "Rebooting...\n" if how == "reboot" else "acpi0: Powering system off\n")]
     return [(wait, text.replace("\n", "\r\n").encode()) for wait, text in pieces]
 
@@ -130,18 +170,24 @@ def getty(hostname: str) -> str:
 
 def nothing_boots() -> bytes:
     """SeaBIOS at a disk without boot code, going on to the optical drive."""
-    return (b"SeaBIOS (version 1.16.2-debian-1.16.2-1)\r\n\r\nBooting from Hard Disk...\r\n"
-            b"Boot failed: not a bootable disk\r\n\r\n")
+    return (
+        b"SeaBIOS (version 1.16.2-debian-1.16.2-1)\r\n\r\nBooting from Hard Disk...\r\n"
+        b"Boot failed: not a bootable disk\r\n\r\n"
+    )
 
 
 def loader_finds_nothing(default: str) -> bytes:
     """gptzfsboot that finds no file system to boot."""
-    return (b"SeaBIOS (version 1.16.2-debian-1.16.2-1)\r\n\r\nBooting from Hard Disk...\r\n"
-            b"Can't find /boot/zfsloader\r\n\r\nFreeBSD/x86 boot\r\n"
-            + f"Default: {default}:/boot/loader\r\nboot: ".encode())
+    return (
+        b"SeaBIOS (version 1.16.2-debian-1.16.2-1)\r\n\r\nBooting from Hard Disk...\r\n"
+        b"Can't find /boot/zfsloader\r\n\r\nFreeBSD/x86 boot\r\n"
+        + f"Default: {default}:/boot/loader\r\nboot: ".encode()
+    )
 
 
 def no_loader() -> bytes:
     """pmbr that finds no freebsd-boot partition with code in it."""
-    return (b"SeaBIOS (version 1.16.2-debian-1.16.2-1)\r\n\r\nBooting from Hard Disk...\r\n"
-            b"Missing boot loader")
+    return (
+        b"SeaBIOS (version 1.16.2-debian-1.16.2-1)\r\n\r\nBooting from Hard Disk...\r\n"
+        b"Missing boot loader"
+    )

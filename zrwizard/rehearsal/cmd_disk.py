@@ -13,8 +13,12 @@ def disk_mode(machine: Machine, disk: Disk) -> str:
     """`r0w0e0`: readers, writers, exclusive holders."""
     if disk.opened:
         return "r1w0e1"
-    users = [u for w in machine.places() if w.disk is disk and w.part is not None
-             for u in machine.users(w)]
+    users = [
+        u
+        for w in machine.places()
+        if w.disk is disk and w.part is not None
+        for u in machine.users(w)
+    ]
     if users:
         n = len(users)
         return f"r{n}w{n}e{2 * n + 1}"
@@ -23,16 +27,29 @@ def disk_mode(machine: Machine, disk: Disk) -> str:
 
 
 def _disk_block(machine: Machine, disk: Disk) -> str:
-    lines = [f"Geom name: {disk.name}", "Providers:", f"1. Name: {disk.name}",
-             f"   Mediasize: {disk.size} ({geom_size(disk.size)})",
-             f"   Sectorsize: {disk.sector}"]
+    lines = [
+        f"Geom name: {disk.name}",
+        "Providers:",
+        f"1. Name: {disk.name}",
+        f"   Mediasize: {disk.size} ({geom_size(disk.size)})",
+        f"   Sectorsize: {disk.sector}",
+    ]
     if disk.stripe:
         lines += [f"   Stripesize: {disk.stripe}", "   Stripeoffset: 0"]
-    return "\n".join([*lines, f"   Mode: {disk_mode(machine, disk)}",
-                      f"   descr: {disk.descr or '(null)'}",
-                      f"   ident: {disk.serial or '(null)'}",
-                      f"   rotationrate: {disk.rotation}", f"   fwsectors: {disk.track}",
-                      f"   fwheads: {disk.heads}"]) + "\n\n"
+    return (
+        "\n".join(
+            [
+                *lines,
+                f"   Mode: {disk_mode(machine, disk)}",
+                f"   descr: {disk.descr or '(null)'}",
+                f"   ident: {disk.serial or '(null)'}",
+                f"   rotationrate: {disk.rotation}",
+                f"   fwsectors: {disk.track}",
+                f"   fwheads: {disk.heads}",
+            ]
+        )
+        + "\n\n"
+    )
 
 
 @tool("geom", "/sbin")
@@ -74,21 +91,41 @@ def diskinfo(call: Call) -> str:
         shown = name.removeprefix("/dev/") if "v" in found else name
         stripe_offset = where.offset % disk.stripe if disk.stripe else 0
         if "v" not in found:
-            text += "\t".join(map(str, (shown, disk.sector, where.size, sectors, disk.stripe,
-                                        stripe_offset, cylinders, disk.heads, disk.track))) + "\n"
+            text += (
+                "\t".join(
+                    map(
+                        str,
+                        (
+                            shown,
+                            disk.sector,
+                            where.size,
+                            sectors,
+                            disk.stripe,
+                            stripe_offset,
+                            cylinders,
+                            disk.heads,
+                            disk.track,
+                        ),
+                    )
+                )
+                + "\n"
+            )
             continue
         rows: list[tuple[object, str]] = [
             (disk.sector, "sectorsize"),
             (where.size, f"mediasize in bytes ({geom_size(where.size)})"),
-            (sectors, "mediasize in sectors"), (disk.stripe, "stripesize"),
+            (sectors, "mediasize in sectors"),
+            (disk.stripe, "stripesize"),
             (stripe_offset, "stripeoffset"),
             (cylinders, "Cylinders according to firmware."),
             (disk.heads, "Heads according to firmware."),
-            (disk.track, "Sectors according to firmware."), (disk.descr, "Disk descr."),
-            (disk.serial, "Disk ident."), (disk.attachment, "Attachment"),
+            (disk.track, "Sectors according to firmware."),
+            (disk.descr, "Disk descr."),
+            (disk.serial, "Disk ident."),
+            (disk.attachment, "Attachment"),
             ("Yes", "TRIM/UNMAP support"),
-            ("Unknown" if disk.rotation == "unknown" else disk.rotation,
-             "Rotation rate in RPM")]
+            ("Unknown" if disk.rotation == "unknown" else disk.rotation, "Rotation rate in RPM"),
+        ]
         if disk.zoned:
             rows.append(("Not_Zoned", "Zone Mode"))
         text += shown + "\n" + "".join(f"\t{v!s:<12s}\t# {what}\n" for v, what in rows) + "\n"
@@ -132,11 +169,13 @@ def newfs_msdos(call: Call) -> str:
     clusters -= clusters % 8 if where.size == 260 << 20 else 0
     where.disk.overwrite(where.offset, Content(where.size, fat={}))
     device = names[0] if names[0].startswith("/dev/") else f"/dev/{names[0]}"
-    return (f"{device}: {clusters * per_cluster} sectors in {clusters} FAT32 clusters "
-            f"({per_cluster * sector} bytes/cluster)\n"
-            f"BytesPerSec={sector} SecPerClust={per_cluster} ResSectors={reserved} FATs={fats} "
-            f"Media=0xf0 SecPerTrack={where.disk.track} Heads={where.disk.heads} HiddenSecs=0 "
-            f"HugeSectors={sectors} FATsecs={fat_sectors} RootCluster=2 FSInfo=1 Backup=2\n")
+    return (
+        f"{device}: {clusters * per_cluster} sectors in {clusters} FAT32 clusters "
+        f"({per_cluster * sector} bytes/cluster)\n"
+        f"BytesPerSec={sector} SecPerClust={per_cluster} ResSectors={reserved} FATs={fats} "
+        f"Media=0xf0 SecPerTrack={where.disk.track} Heads={where.disk.heads} HiddenSecs=0 "
+        f"HugeSectors={sectors} FATsecs={fat_sectors} RootCluster=2 FSInfo=1 Backup=2\n"
+    )
 
 
 def mount_fat(call: Call, device: str, path: str, *, read_only: bool) -> None:
@@ -153,8 +192,15 @@ def mount_fat(call: Call, device: str, path: str, *, read_only: bool) -> None:
         raise Fail(f"mount_msdosfs: {device}: Device busy\n")
     m.lay(path, dict(where.content.fat))
     special = device if device.startswith("/dev/") else f"/dev/{device}"
-    m.mounts.append(Mount(special, path, "msdosfs", "ro" if read_only else "rw",
-                          "local, read-only" if read_only else "local"))
+    m.mounts.append(
+        Mount(
+            special,
+            path,
+            "msdosfs",
+            "ro" if read_only else "rw",
+            "local, read-only" if read_only else "local",
+        )
+    )
 
 
 @tool("umount", "/sbin")
@@ -166,8 +212,9 @@ def umount(call: Call) -> str:
         path = call.path(name) if not name.startswith("/dev/") else name
         found = next((x for x in reversed(m.mounts) if path in (x.path, x.special)), None)
         if found is None:
-            kind = "not a file system root directory" if call.exists(name) else (
-                "unknown file system")
+            kind = (
+                "not a file system root directory" if call.exists(name) else ("unknown file system")
+            )
             raise Fail(f"umount: {name}: {kind}\n")
         if found.kind in ("cd9660", "devfs", "tmpfs"):
             raise Fail(f"umount: unmount of {found.path} failed: Device busy\n")
@@ -216,8 +263,9 @@ def write_device(call: Call, where: Where, start: int, data: bytes) -> None:
         content.fat = content.pool = None
         content.other = ""
     if start < 1 << 22:
-        content.head = content.head[:start].ljust(start, b"\0") + data + (
-            content.head[start + len(data):])
+        content.head = (
+            content.head[:start].ljust(start, b"\0") + data + (content.head[start + len(data) :])
+        )
     if where.part is None and start < 17408 and where.disk.table is not None:
         where.disk.table = None
     where.disk.writes += 1

@@ -58,8 +58,10 @@ def _long(call: Call, path: str, shown: str, width: int) -> str:
     kind = "p" if path in call.machine.fifos else kind
     size = st["size"]
     mode = st["mode"] & 0o777
-    return (f"{_mode(kind, mode)}  {2 if kind == 'd' else 1} root  wheel  {size:>{width}d} "
-            f"{ls_date(st['modified'] or time.time())} {shown}\n")
+    return (
+        f"{_mode(kind, mode)}  {2 if kind == 'd' else 1} root  wheel  {size:>{width}d} "
+        f"{ls_date(st['modified'] or time.time())} {shown}\n"
+    )
 
 
 @tool("ls", "/bin")
@@ -105,8 +107,11 @@ def _directory(call: Call, name: str, found: dict[str, str]) -> str:
     entries -= {"tty"} if path == "/dev" else set()
     shown = sorted(e for e in entries if not e.startswith(".") or "a" in found or "A" in found)
     if path == "/dev/gpt":
-        shown = sorted(w.part.label for w in call.machine.places() if w.part and w.part.label
-                       and not call.machine.users(w))
+        shown = sorted(
+            w.part.label
+            for w in call.machine.places()
+            if w.part and w.part.label and not call.machine.users(w)
+        )
     dots = [".", ".."] if "a" in found else []
     if "l" not in found:
         return "".join(f"{e}\n" for e in dots + shown)
@@ -165,8 +170,10 @@ async def cat(call: Call) -> int:
 async def dd(call: Call) -> int:
     """dd(1) over files, devices and pipes."""
     ops = dict(a.partition("=")[::2] for a in call.args)
-    sizes = {k: parse_bytes(ops.get(k, d)) for k, d in
-             (("bs", ""), ("ibs", "512"), ("count", ""), ("skip", "0"), ("seek", "0"))}
+    sizes = {
+        k: parse_bytes(ops.get(k, d))
+        for k, d in (("bs", ""), ("ibs", "512"), ("count", ""), ("skip", "0"), ("seek", "0"))
+    }
     block = sizes["bs"] or sizes["ibs"] or 512
     skip, seek, count = sizes["skip"] or 0, sizes["seek"] or 0, sizes["count"]
     skip = int(ops.get("iseek", skip))
@@ -181,15 +188,17 @@ async def dd(call: Call) -> int:
         data = read_device(where, skip * block, want if want is not None else 64 << 20)
     else:
         data = call.read(source) if source else await call.stdin()
-        data = data[skip * block:][: want if want is not None else len(data)]
+        data = data[skip * block :][: want if want is not None else len(data)]
     full, part = divmod(len(data), block)
     await _dd_out(call, ops, data, seek * block)
     if ops.get("status") != "none":
         seconds = max(1e-6, len(data) / 50e6)
         text = f"{full}+{int(part > 0)} records in\n{full}+{int(part > 0)} records out\n"
         if ops.get("status") != "noxfer":
-            text += (f"{len(data)} bytes transferred in {seconds:.6f} secs "
-                     f"({len(data) / seconds:.0f} bytes/sec)\n")
+            text += (
+                f"{len(data)} bytes transferred in {seconds:.6f} secs "
+                f"({len(data) / seconds:.0f} bytes/sec)\n"
+            )
         await call.err(text)
     return 0
 
@@ -203,9 +212,12 @@ async def _dd_out(call: Call, ops: dict[str, str], data: bytes, at: int) -> None
     if where is not None:
         write_device(call, where, at, data)
     elif target != "/dev/null":
-        old = call.read(target) if "notrunc" in ops.get("conv", "") and call.exists(target) else (
-            call.read(target)[:at] if at and call.exists(target) else b"")
-        call.write(target, old[:at].ljust(at, b"\0") + data + old[at + len(data):])
+        old = (
+            call.read(target)
+            if "notrunc" in ops.get("conv", "") and call.exists(target)
+            else (call.read(target)[:at] if at and call.exists(target) else b"")
+        )
+        call.write(target, old[:at].ljust(at, b"\0") + data + old[at + len(data) :])
 
 
 def _input(call: Call, name: str) -> bytes:
@@ -307,7 +319,7 @@ async def b64encode(call: Call) -> int:
     found, names = flags(call.args, "o")
     data = call.read(names[0]) if len(names) > 1 else await call.stdin()
     text = base64.b64encode(data).decode()
-    body = "".join(text[i:i + 60] + "\n" for i in range(0, len(text), 60))
+    body = "".join(text[i : i + 60] + "\n" for i in range(0, len(text), 60))
     if "r" not in found:
         body = f"begin-base64 644 {names[-1] if names else 'x'}\n{body}====\n"
     await call.out(body)
@@ -323,9 +335,9 @@ async def b64decode(call: Call) -> int:
     if "r" not in found:
         starts = [i for i, line in enumerate(lines) if line.startswith(b"begin-base64 ")]
         if not starts:
-            await call.err("b64decode: stdin: missing or bad \"begin\" line\n")
+            await call.err('b64decode: stdin: missing or bad "begin" line\n')
             return 1
-        lines = lines[starts[0] + 1:]
+        lines = lines[starts[0] + 1 :]
         lines = lines[: lines.index(b"====")] if b"====" in lines else lines
     try:
         plain = base64.b64decode(b"".join(lines))
@@ -357,13 +369,22 @@ def which(call: Call) -> str:
     return text
 
 
-EXTRA_PATHS = {n: f"/usr/bin/{n}" for n in
-               words("""
+EXTRA_PATHS = {
+    n: f"/usr/bin/{n}"
+    for n in words("""
 mktemp uuencode openssl base64 fetch mkimg jot seq xz zstd awk sed grep head tail sort tr
 cut wc gzip tee xargs find stat touch basename dirname env
-""")} | {
-    "makefs": "/usr/sbin/makefs", "rm": "/bin/rm", "cp": "/bin/cp", "mv": "/bin/mv",
-    "echo": "/bin/echo", "test": "/bin/test", "sh": "/bin/sh", "sleep": "/bin/sleep"}
+""")
+} | {
+    "makefs": "/usr/sbin/makefs",
+    "rm": "/bin/rm",
+    "cp": "/bin/cp",
+    "mv": "/bin/mv",
+    "echo": "/bin/echo",
+    "test": "/bin/test",
+    "sh": "/bin/sh",
+    "sleep": "/bin/sleep",
+}
 
 
 @program("openssl")
@@ -380,8 +401,12 @@ async def openssl(call: Call) -> int:
             return 0
         text = base64.b64encode(data).decode()
         step = len(text) + 1 if "-A" in rest else 64
-        await call.out("".join(text[i:i + step] + ("" if "-A" in rest else "\n")
-                               for i in range(0, len(text), step)))
+        await call.out(
+            "".join(
+                text[i : i + step] + ("" if "-A" in rest else "\n")
+                for i in range(0, len(text), step)
+            )
+        )
         return 0
     await call.err(f"Invalid command '{verb}'; type \"help\" for a list.\n")
     return 1

@@ -19,10 +19,24 @@ def gpart(call: Call) -> str:
 
 def run_gpart(call: Call, args: list[str]) -> str:
     """Run a gpart verb (also reached as `geom part`)."""
-    verbs = {"create": _create, "destroy": _destroy, "add": _add, "delete": _delete,
-             "show": _show, "list": _list, "backup": _backup, "bootcode": _bootcode,
-             "modify": _modify, "set": _set, "unset": _set, "recover": _recover,
-             "resize": _resize, "status": _status, "undo": _nothing, "commit": _nothing}
+    verbs = {
+        "create": _create,
+        "destroy": _destroy,
+        "add": _add,
+        "delete": _delete,
+        "show": _show,
+        "list": _list,
+        "backup": _backup,
+        "bootcode": _bootcode,
+        "modify": _modify,
+        "set": _set,
+        "unset": _set,
+        "recover": _recover,
+        "resize": _resize,
+        "status": _status,
+        "undo": _nothing,
+        "commit": _nothing,
+    }
     if not args or args[0] not in verbs:
         raise Fail(f"gpart: Unknown command: {args[0] if args else ''}.\n")
     text = verbs[args[0]](call, args)
@@ -88,23 +102,36 @@ def _add(call: Call, args: list[str]) -> str:
     if disk is None:
         raise Fail(f"gpart: No such geom {name}.\n")
     if disk.table is None:
-        raise Fail(f"gpart: No partitioning scheme found on geom {name}. Create one first using "
-                   "'gpart create'.\n")
+        raise Fail(
+            f"gpart: No partitioning scheme found on geom {name}. Create one first using "
+            "'gpart create'.\n"
+        )
     _sound(disk, disk.table)
-    align = sectors_or_fail(found["a"], disk.sector, "alignment") if "a" in found else max(
-        1, disk.stripe // disk.sector)
+    align = (
+        sectors_or_fail(found["a"], disk.sector, "alignment")
+        if "a" in found
+        else max(1, disk.stripe // disk.sector)
+    )
     start = sectors_or_fail(found["b"], disk.sector, "start") if "b" in found else None
     size = sectors_or_fail(found["s"], disk.sector, "size") if "s" in found else None
     room = gpt.autofill(disk.table, start, size, align)
     index = int(found["i"]) if found.get("i", "").isdigit() else None
-    part = gpt.place(disk, disk.table, room, kind=found.get("t", ""), index=index,
-                     label=found.get("l", ""), rng=call.machine.rng)
+    part = gpt.place(
+        disk,
+        disk.table,
+        room,
+        kind=found.get("t", ""),
+        index=index,
+        label=found.get("l", ""),
+        rng=call.machine.rng,
+    )
     watched(call.machine, disk, "gpart add")
     return f"{disk.name}p{part.index} added\n"
 
 
-def _one(call: Call, args: list[str], letters: str = "filat") -> tuple[
-        Disk, Gpt, Partition, dict[str, str]]:
+def _one(
+    call: Call, args: list[str], letters: str = "filat"
+) -> tuple[Disk, Gpt, Partition, dict[str, str]]:
     found, names = flags(args[1:], letters)
     disk = _disk(call, names[0] if names else "")
     if disk.table is None:
@@ -149,10 +176,12 @@ def _set(call: Call, args: list[str]) -> str:
 def _resize(call: Call, args: list[str]) -> str:
     disk, table, part, found = _one(call, args, "afis")
     align = sectors_or_fail(found["a"], disk.sector, "alignment") if "a" in found else 1
-    limit = min([p.start for p in table.parts.values() if p.start > part.start],
-                default=table.last + 1)
-    size = sectors_or_fail(found["s"], disk.sector, "size") if "s" in found else (
-        limit - part.start)
+    limit = min(
+        [p.start for p in table.parts.values() if p.start > part.start], default=table.last + 1
+    )
+    size = (
+        sectors_or_fail(found["s"], disk.sector, "size") if "s" in found else (limit - part.start)
+    )
     size = gpt.down(size, align)
     if part.start + size > limit:
         raise Fail("gpart: autofill: No space left on device\n")
@@ -228,8 +257,10 @@ def _show(call: Call, args: list[str]) -> str:
             named = max([named, *(len(f"{disk.name}p{i}") for i in table.parts)])
         count = table.last - table.first + 1
         mark = " [CORRUPT]" if table.corrupt else ""
-        text += (f"=>{table.first:>{wide}d}  {count:>{wide}d}  {disk.name:>{named}s}  GPT  "
-                 f"({geom_size(disk.size)}){mark}\n")
+        text += (
+            f"=>{table.first:>{wide}d}  {count:>{wide}d}  {disk.name:>{named}s}  GPT  "
+            f"({geom_size(disk.size)}){mark}\n"
+        )
         parts = {p.start: p for p in table.parts.values()}
         free = dict(gpt.gaps(table))
         for start in sorted([*parts, *free]):
@@ -237,8 +268,10 @@ def _show(call: Call, args: list[str]) -> str:
                 text += _row(disk, parts[start], found, wide, named)
             else:
                 size = free[start] - start + 1
-                text += (f"  {start:>{wide}d}  {size:>{wide}d}  {'':>{named}s}  - free -  "
-                         f"({geom_size(size * disk.sector)})\n")
+                text += (
+                    f"  {start:>{wide}d}  {size:>{wide}d}  {'':>{named}s}  - free -  "
+                    f"({geom_size(size * disk.sector)})\n"
+                )
         text += "\n"
     return text
 
@@ -251,8 +284,10 @@ def _row(disk: Disk, part: Partition, found: dict[str, str], wide: int, named: i
     elif "r" in found:
         what = gpt.RAW_TYPES.get(part.kind, part.kind.lstrip("!"))
     marks = f" [{','.join(sorted(part.attributes))}] " if part.attributes else " "
-    return (f"  {part.start:>{wide}d}  {part.count:>{wide}d}  {name:>{named}s}  {what}{marks} "
-            f"({geom_size(part.count * disk.sector)})\n")
+    return (
+        f"  {part.start:>{wide}d}  {part.count:>{wide}d}  {name:>{named}s}  {what}{marks} "
+        f"({geom_size(part.count * disk.sector)})\n"
+    )
 
 
 def _backup(call: Call, args: list[str]) -> str:
@@ -260,39 +295,56 @@ def _backup(call: Call, args: list[str]) -> str:
     disk, table = _table(call, names[0] if names else "")
     parts = sorted(table.parts.values(), key=lambda p: p.index)
     del disk
-    wide = [max((len(str(v)) for v in column), default=0) for column in zip(
-        *((p.kind, p.start, p.count) for p in parts), strict=True)] or [0, 0, 0]
+    wide = [
+        max((len(str(v)) for v in column), default=0)
+        for column in zip(*((p.kind, p.start, p.count) for p in parts), strict=True)
+    ] or [0, 0, 0]
     text = "GPT 128\n"
     for p in parts:
-        text += (f"{p.index:<3d} {p.kind:>{wide[0]}s} {p.start:>{wide[1]}d} "
-                 f"{p.count:>{wide[2]}d} {p.label} {','.join(sorted(p.attributes))}\n")
+        text += (
+            f"{p.index:<3d} {p.kind:>{wide[0]}s} {p.start:>{wide[1]}d} "
+            f"{p.count:>{wide[2]}d} {p.label} {','.join(sorted(p.attributes))}\n"
+        )
     return text
 
 
 def _status(call: Call, args: list[str]) -> str:
     _, names = flags(args[1:])
-    rows = [(f"{d.name}p{i}", "CORRUPT" if t.corrupt else "OK", d.name)
-            for d, t in _tables(call, names) for i in sorted(t.parts)]
+    rows = [
+        (f"{d.name}p{i}", "CORRUPT" if t.corrupt else "OK", d.name)
+        for d, t in _tables(call, names)
+        for i in sorted(t.parts)
+    ]
     wide = max([4, *(len(r[0]) for r in rows)])
-    return (f"{'Name':>{wide}s}  Status  Components\n" + "".join(
-        f"{n:>{wide}s}  {s:>6s}  {c}\n" for n, s, c in rows)) if rows else ""
+    return (
+        (
+            f"{'Name':>{wide}s}  Status  Components\n"
+            + "".join(f"{n:>{wide}s}  {s:>6s}  {c}\n" for n, s, c in rows)
+        )
+        if rows
+        else ""
+    )
 
 
 def _list(call: Call, args: list[str]) -> str:
     _, names = flags(args[1:])
     text = ""
     for disk, table in _tables(call, names):
-        text += (f"Geom name: {disk.name}\nmodified: false\n"
-                 f"state: {'CORRUPT' if table.corrupt else 'OK'}\nfwheads: {disk.heads}\n"
-                 f"fwsectors: {disk.track}\nlast: {table.last}\nfirst: {table.first}\n"
-                 "entries: 128\nscheme: GPT\n")
+        text += (
+            f"Geom name: {disk.name}\nmodified: false\n"
+            f"state: {'CORRUPT' if table.corrupt else 'OK'}\nfwheads: {disk.heads}\n"
+            f"fwsectors: {disk.track}\nlast: {table.last}\nfirst: {table.first}\n"
+            "entries: 128\nscheme: GPT\n"
+        )
         if table.parts:
             text += "Providers:\n"
         for number, part in enumerate(sorted(table.parts.values(), key=lambda p: p.index), 1):
             text += _provider(call, disk, part, number)
-        text += (f"Consumers:\n1. Name: {disk.name}\n   Mediasize: {disk.size} "
-                 f"({geom_size(disk.size)})\n   Sectorsize: {disk.sector}\n"
-                 f"   Mode: {disk_mode(call.machine, disk)}\n\n")
+        text += (
+            f"Consumers:\n1. Name: {disk.name}\n   Mediasize: {disk.size} "
+            f"({geom_size(disk.size)})\n   Sectorsize: {disk.sector}\n"
+            f"   Mode: {disk_mode(call.machine, disk)}\n\n"
+        )
     return text
 
 
@@ -300,10 +352,12 @@ def _provider(call: Call, disk: Disk, part: Partition, number: int) -> str:
     size, offset = part.count * disk.sector, part.start * disk.sector
     used = call.machine.users(Where(disk, part, f"{disk.name}p{part.index}"))
     raw = gpt.RAW_TYPES.get(part.kind, part.kind.lstrip("!"))
-    return (f"{number}. Name: {disk.name}p{part.index}\n   Mediasize: {size} ({geom_size(size)})\n"
-            f"   Sectorsize: {disk.sector}\n   Stripesize: {disk.stripe}\n"
-            f"   Stripeoffset: {offset}\n   Mode: {'r1w1e1' if used else 'r0w0e0'}\n"
-            f"   efimedia: HD({part.index},GPT,{part.uuid},{part.start:#x},{part.count:#x})\n"
-            f"   rawuuid: {part.uuid}\n   rawtype: {raw}\n   label: {part.label or '(null)'}\n"
-            f"   length: {size}\n   offset: {offset}\n   type: {part.kind}\n"
-            f"   index: {part.index}\n   end: {part.end}\n   start: {part.start}\n")
+    return (
+        f"{number}. Name: {disk.name}p{part.index}\n   Mediasize: {size} ({geom_size(size)})\n"
+        f"   Sectorsize: {disk.sector}\n   Stripesize: {disk.stripe}\n"
+        f"   Stripeoffset: {offset}\n   Mode: {'r1w1e1' if used else 'r0w0e0'}\n"
+        f"   efimedia: HD({part.index},GPT,{part.uuid},{part.start:#x},{part.count:#x})\n"
+        f"   rawuuid: {part.uuid}\n   rawtype: {raw}\n   label: {part.label or '(null)'}\n"
+        f"   length: {size}\n   offset: {offset}\n   type: {part.kind}\n"
+        f"   index: {part.index}\n   end: {part.end}\n   start: {part.start}\n"
+    )

@@ -33,8 +33,11 @@ async def awk(call: Call) -> int:
             return 0
 
         bash.add_command("__feed", feed)
-        result = await bash.execute(f"__feed | {script}" if stdin or streaming else
-                                    f"{script} </dev/null", stdout=keep, stderr=call.err)
+        result = await bash.execute(
+            f"__feed | {script}" if stdin or streaming else f"{script} </dev/null",
+            stdout=keep,
+            stderr=call.err,
+        )
         await call.out(bytes(produced[shown:]))
         shown = max(shown, len(produced))
         return int(result.exit_code)
@@ -42,8 +45,9 @@ async def awk(call: Call) -> int:
     if len(operands) > (0 if "-f" in call.args else 1) + _values(call.args):
         return await again(b"")
     while (piece := await call.chunk()) is not None:
-        data += (call.session.tty is not None and piece.startswith(TTY_TOKEN) and (
-            await call.typed())) or piece
+        data += (
+            call.session.tty is not None and piece.startswith(TTY_TOKEN) and (await call.typed())
+        ) or piece
         try:
             async with asyncio.timeout(0.02):
                 more = await call.chunk()
@@ -59,9 +63,12 @@ async def awk(call: Call) -> int:
 
 def _values(args: list[str]) -> int:
     """Option arguments and assignments among the operands."""
-    return sum(1 for i, a in enumerate(args)
-               if (i and args[i - 1] in ("-v", "-F", "-f")) or (re.match(r"^\w+=", a)
-               and not (i and args[i - 1] == "-v")))
+    return sum(
+        1
+        for i, a in enumerate(args)
+        if (i and args[i - 1] in ("-v", "-F", "-f"))
+        or (re.match(r"^\w+=", a) and not (i and args[i - 1] == "-v"))
+    )
 
 
 @program("__log")

@@ -14,11 +14,13 @@ from zrwizard.rehearsal.sshstate import Door
 LEASE = {"em0": "10.0.2.15"}
 GATEWAY = "10.0.2.2"
 RESOLVER = "10.0.2.3"
-LO = ("lo0: flags=8049<UP,LOOPBACK,RUNNING,MULTICAST> metric 0 mtu 16384\n"
-      "\toptions=680003<RXCSUM,TXCSUM,LINKSTATE,RXCSUM_IPV6,TXCSUM_IPV6>\n"
-      "\tinet6 ::1 prefixlen 128\n\tinet6 fe80::1%lo0 prefixlen 64 scopeid 0x3\n"
-      "\tinet 127.0.0.1 netmask 0xff000000\n\tgroups: lo\n"
-      "\tnd6 options=21<PERFORMNUD,AUTO_LINKLOCAL>\n")
+LO = (
+    "lo0: flags=8049<UP,LOOPBACK,RUNNING,MULTICAST> metric 0 mtu 16384\n"
+    "\toptions=680003<RXCSUM,TXCSUM,LINKSTATE,RXCSUM_IPV6,TXCSUM_IPV6>\n"
+    "\tinet6 ::1 prefixlen 128\n\tinet6 fe80::1%lo0 prefixlen 64 scopeid 0x3\n"
+    "\tinet 127.0.0.1 netmask 0xff000000\n\tgroups: lo\n"
+    "\tnd6 options=21<PERFORMNUD,AUTO_LINKLOCAL>\n"
+)
 
 
 def nic(m: Machine, name: str) -> Nic | None:
@@ -27,21 +29,30 @@ def nic(m: Machine, name: str) -> Nic | None:
 
 
 def _flags(card: Nic) -> str:
-    return ("8863<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST>" if card.up else
-            "8822<BROADCAST,SIMPLEX,MULTICAST>")
+    return (
+        "8863<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST>"
+        if card.up
+        else "8822<BROADCAST,SIMPLEX,MULTICAST>"
+    )
 
 
 def show_nic(card: Nic) -> str:
     """ifconfig's paragraph about a card."""
-    text = (f"{card.name}: flags={_flags(card)} metric 0 mtu 1500\n"
-            f"\toptions={card.options}\n\tether {card.mac}\n")
+    text = (
+        f"{card.name}: flags={_flags(card)} metric 0 mtu 1500\n"
+        f"\toptions={card.options}\n\tether {card.mac}\n"
+    )
     if card.address:
         net = ipaddress.ip_interface(f"{card.address}/{card.prefix}").network
-        text += (f"\tinet {card.address} netmask {int(net.netmask):#010x} "
-                 f"broadcast {net.broadcast_address}\n")
-    return (text + f"\tmedia: {card.media}\n"
-            f"\tstatus: {'active' if card.link else 'no carrier'}\n"
-            "\tnd6 options=29<PERFORMNUD,IFDISABLED,AUTO_LINKLOCAL>\n")
+        text += (
+            f"\tinet {card.address} netmask {int(net.netmask):#010x} "
+            f"broadcast {net.broadcast_address}\n"
+        )
+    return (
+        text + f"\tmedia: {card.media}\n"
+        f"\tstatus: {'active' if card.link else 'no carrier'}\n"
+        "\tnd6 options=29<PERFORMNUD,IFDISABLED,AUTO_LINKLOCAL>\n"
+    )
 
 
 @tool("ifconfig", "/sbin")
@@ -66,8 +77,9 @@ def ifconfig(call: Call) -> str:
         text = show_nic(card)
         if cidr and card.address:
             mask = int(ipaddress.ip_interface(f"{card.address}/{card.prefix}").netmask)
-            text = text.replace(f"{card.address} netmask {mask:#010x}",
-                                f"{card.address}/{card.prefix}")
+            text = text.replace(
+                f"{card.address} netmask {mask:#010x}", f"{card.address}/{card.prefix}"
+            )
         return text
     _configure(m, card, args[1:])
     return ""
@@ -129,8 +141,10 @@ def route(call: Call) -> str:
         return f"delete net default: gateway {gateway}\n"
     card = route_to(m, gateway, direct=True)
     if card is None:
-        raise Fail("route: message indicates error: Network is unreachable\n",
-                   out=f"{verb} net default: gateway {gateway} fib 0: Network is unreachable\n")
+        raise Fail(
+            "route: message indicates error: Network is unreachable\n",
+            out=f"{verb} net default: gateway {gateway} fib 0: Network is unreachable\n",
+        )
     if verb == "add" and m.gateway:
         raise Fail("", 1, f"add net default: gateway {gateway} fib 0: route already in table\n")
     m.gateway, m.route_nic = gateway, card.name
@@ -193,8 +207,9 @@ async def dhclient(call: Call) -> int:
             await call.err(f"DHCPDISCOVER on {card.name} to {every} interval {wait}\n")
             await m.clock.sleep(wait)
         card.dhclient = m.new_process(f"dhclient: {card.name} (dhclient)").pid
-        await call.err("No DHCPOFFERS received.\nNo working leases in persistent database - "
-                       "sleeping.\n")
+        await call.err(
+            "No DHCPOFFERS received.\nNo working leases in persistent database - sleeping.\n"
+        )
         return 0
     await call.err(f"DHCPDISCOVER on {card.name} to {every} interval 5\n")
     await m.clock.sleep(1)
@@ -217,7 +232,7 @@ async def netstat(call: Call) -> int:
     as_json = "--libxo" in words and words[words.index("--libxo") + 1].startswith("json")
     if "--libxo" in words:
         at = words.index("--libxo")
-        del words[at:at + 2]
+        del words[at : at + 2]
     found, _ = flags(words, "Iwqf")
     if "r" in found:
         await call.out(_routes(call.machine))
@@ -233,8 +248,10 @@ async def netstat(call: Call) -> int:
 
 
 def _routes(m: Machine) -> str:
-    text = ("Routing tables\n\nInternet:\n"
-            "Destination        Gateway            Flags     Netif Expire\n")
+    text = (
+        "Routing tables\n\nInternet:\n"
+        "Destination        Gateway            Flags     Netif Expire\n"
+    )
     if m.gateway:
         text += f"{'default':<18s} {m.gateway:<18s} {'UGS':<5s} {m.route_nic:>9s}\n"
     for number, card in enumerate(m.nics, 1):
@@ -245,12 +262,19 @@ def _routes(m: Machine) -> str:
             text += f"{card.address:<18s} {link:<18s} {'UHS':<5s} {'lo0':>9s}\n"
     lo = f"link#{len(m.nics) + 1}"
     text += f"{'127.0.0.1':<18s} {lo:<18s} {'UH':<5s} {'lo0':>9s}\n"
-    text += ("\nInternet6:\nDestination                       Gateway                       "
-             "Flags     Netif Expire\n")
-    for to, via, mark in (("::/96", "::1", "UGRS"), ("::1", lo, "UHS"),
-                          ("::ffff:0.0.0.0/96", "::1", "UGRS"), ("fe80::/10", "::1", "UGRS"),
-                          ("fe80::%lo0/64", lo, "U"), ("fe80::1%lo0", lo, "UHS"),
-                          ("ff02::/16", "::1", "UGRS")):
+    text += (
+        "\nInternet6:\nDestination                       Gateway                       "
+        "Flags     Netif Expire\n"
+    )
+    for to, via, mark in (
+        ("::/96", "::1", "UGRS"),
+        ("::1", lo, "UHS"),
+        ("::ffff:0.0.0.0/96", "::1", "UGRS"),
+        ("fe80::/10", "::1", "UGRS"),
+        ("fe80::%lo0/64", lo, "U"),
+        ("fe80::1%lo0", lo, "UHS"),
+        ("ff02::/16", "::1", "UGRS"),
+    ):
         text += f"{to:<33s} {via:<29s} {mark:<5s} {'lo0':>9s}\n"
     return text
 
@@ -259,37 +283,70 @@ def _interfaces(m: Machine, card: Nic | None, as_json: bool) -> str:
     cards = [card] if card else m.nics
     rows = [(n, f"<Link#{m.nics.index(n) + 1}>") for n in cards]
     if as_json:
-        return json.dumps({"statistics": {"interface": [{
-            "name": n.name, "flags": "0x8863" if n.up else "0x8822", "mtu": 1500,
-            "network": link, "address": n.mac, "received-packets": n.ipackets,
-            "received-errors": 0, "dropped-packets": 0, "received-bytes": n.ibytes,
-            "sent-packets": n.opackets, "send-errors": 0, "sent-bytes": n.obytes,
-            "collisions": 0} for n, link in rows]}}, separators=(",", ":")).replace(
-                '{"statistics":{"interface":', '{"statistics": {"interface": ') + "\n"
-    text = ("Name    Mtu Network       Address              Ipkts Ierrs Idrop     Ibytes    Opkts "
-            "Oerrs     Obytes  Coll\n")
+        return (
+            json.dumps(
+                {
+                    "statistics": {
+                        "interface": [
+                            {
+                                "name": n.name,
+                                "flags": "0x8863" if n.up else "0x8822",
+                                "mtu": 1500,
+                                "network": link,
+                                "address": n.mac,
+                                "received-packets": n.ipackets,
+                                "received-errors": 0,
+                                "dropped-packets": 0,
+                                "received-bytes": n.ibytes,
+                                "sent-packets": n.opackets,
+                                "send-errors": 0,
+                                "sent-bytes": n.obytes,
+                                "collisions": 0,
+                            }
+                            for n, link in rows
+                        ]
+                    }
+                },
+                separators=(",", ":"),
+            ).replace('{"statistics":{"interface":', '{"statistics": {"interface": ')
+            + "\n"
+        )
+    text = (
+        "Name    Mtu Network       Address              Ipkts Ierrs Idrop     Ibytes    Opkts "
+        "Oerrs     Obytes  Coll\n"
+    )
     for n, link in rows:
         name = n.name + ("" if n.up else "*")
-        text += (f"{name:<6s} {1500:>5d} {link:<13s} {n.mac:<17s} {n.ipackets:>8d} {0:>5d} {0:>5d} "
-                 f"{n.ibytes:>10d} {n.opackets:>8d} {0:>5d} {n.obytes:>10d} {0:>5d}\n")
+        text += (
+            f"{name:<6s} {1500:>5d} {link:<13s} {n.mac:<17s} {n.ipackets:>8d} {0:>5d} {0:>5d} "
+            f"{n.ibytes:>10d} {n.opackets:>8d} {0:>5d} {n.obytes:>10d} {0:>5d}\n"
+        )
         if n.address:
             net = ipaddress.ip_interface(f"{n.address}/{n.prefix}").network
-            text += (f"{name:<6s} {'-':>5s} {net!s:<13s} {n.address:<17s} {n.ipackets:>8d} "
-                     f"{'-':>5s} {'-':>5s} {n.ibytes:>10d} {n.opackets:>8d} {'-':>5s} "
-                     f"{n.obytes:>10d} {'-':>5s}\n")
+            text += (
+                f"{name:<6s} {'-':>5s} {net!s:<13s} {n.address:<17s} {n.ipackets:>8d} "
+                f"{'-':>5s} {'-':>5s} {n.ibytes:>10d} {n.opackets:>8d} {'-':>5s} "
+                f"{n.obytes:>10d} {'-':>5s}\n"
+            )
     return text
 
 
 def _counters(m: Machine, card: Nic | None) -> tuple[int, int, int, int]:
     cards = [card] if card else m.nics
-    return (sum(n.ipackets for n in cards), sum(n.ibytes for n in cards),
-            sum(n.opackets for n in cards), sum(n.obytes for n in cards))
+    return (
+        sum(n.ipackets for n in cards),
+        sum(n.ibytes for n in cards),
+        sum(n.opackets for n in cards),
+        sum(n.obytes for n in cards),
+    )
 
 
 async def _stream(call: Call, card: Nic | None, every: float, rows: int, as_json: bool) -> int:
     name = card.name if card else "(Total)"
-    heads = (f"{'input':>17s} {name:>14s} {'output':>16s}\n"
-             "   packets  errs idrops      bytes    packets  errs      bytes colls\n")
+    heads = (
+        f"{'input':>17s} {name:>14s} {'output':>16s}\n"
+        "   packets  errs idrops      bytes    packets  errs      bytes colls\n"
+    )
     before, done, parts = _counters(call.machine, card), 0, []
     if not as_json:
         await call.out(heads)
@@ -300,9 +357,11 @@ async def _stream(call: Call, card: Nic | None, every: float, rows: int, as_json
         ip, ib, op, ob = (a - b for a, b in zip(now, before, strict=True))
         before, done = now, done + 1
         if as_json:
-            parts.append(f'{{"received-packets":{ip},"received-errors":0,"dropped-packets":0,'
-                         f'"received-bytes":{ib},"sent-packets":{op},"send-errors":0,'
-                         f'"sent-bytes":{ob},"collisions":0}}')
+            parts.append(
+                f'{{"received-packets":{ip},"received-errors":0,"dropped-packets":0,'
+                f'"received-bytes":{ib},"sent-packets":{op},"send-errors":0,'
+                f'"sent-bytes":{ob},"collisions":0}}'
+            )
             continue
         if done > 1 and (done - 1) % 21 == 0:
             await call.out(heads)
@@ -322,16 +381,25 @@ async def nc(call: Call) -> int:
         raise Fail("nc: getaddrinfo: Name does not resolve\n")
     m = call.machine
     if route_to(m, address) is None:
-        raise Fail(f"nc: connect to {host} port {port} (tcp) failed: No route to host\n"
-                   if "v" in found else "")
+        raise Fail(
+            f"nc: connect to {host} port {port} (tcp) failed: No route to host\n"
+            if "v" in found
+            else ""
+        )
     door = door_at(m, address)
     if door is None:
         await m.clock.sleep(float(found.get("w", "75")))
-        raise Fail(f"nc: connect to {host} port {port} (tcp) failed: Operation timed out\n"
-                   if "v" in found else "")
+        raise Fail(
+            f"nc: connect to {host} port {port} (tcp) failed: Operation timed out\n"
+            if "v" in found
+            else ""
+        )
     if door.refused or port not in door.ports:
-        raise Fail(f"nc: connect to {host} port {port} (tcp) failed: Connection refused\n"
-                   if "v" in found else "")
+        raise Fail(
+            f"nc: connect to {host} port {port} (tcp) failed: Connection refused\n"
+            if "v" in found
+            else ""
+        )
     await call.out(f"Connection to {host} {port} port [tcp/*] succeeded!\n" if "v" in found else "")
     if "z" not in found:
         await call.out("SSH-2.0-OpenSSH_9.0 FreeBSD-20220415\r\n")
@@ -357,8 +425,10 @@ async def ping(call: Call) -> int:
         if alive:
             await call.out(f"64 bytes from {address}: icmp_seq={number} ttl=64 time=0.487 ms\n")
     got = count if alive else 0
-    await call.out(f"\n--- {host} ping statistics ---\n{count} packets transmitted, {got} packets "
-                   f"received, {100 * (count - got) / count:.1f}% packet loss\n")
+    await call.out(
+        f"\n--- {host} ping statistics ---\n{count} packets transmitted, {got} packets "
+        f"received, {100 * (count - got) / count:.1f}% packet loss\n"
+    )
     if alive:
         await call.out("round-trip min/avg/max/stddev = 0.487/0.487/0.487/0.000 ms\n")
     return 0 if alive else 2

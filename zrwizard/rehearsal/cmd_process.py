@@ -11,8 +11,17 @@ from zrwizard.rehearsal.errors import Fail
 from zrwizard.rehearsal.process import Process, interpreter, nested, spawn
 
 LOGGED = re.compile(r"^\) *> *(\S+) 2>&1(?: *< */dev/null)?$", re.MULTILINE)
-SIGNALS = {"HUP": 1, "INT": 2, "QUIT": 3, "KILL": 9, "TERM": 15, "STOP": 17, "CONT": 19,
-           "USR1": 30, "USR2": 31}
+SIGNALS = {
+    "HUP": 1,
+    "INT": 2,
+    "QUIT": 3,
+    "KILL": 9,
+    "TERM": 15,
+    "STOP": 17,
+    "CONT": 19,
+    "USR1": 30,
+    "USR2": 31,
+}
 
 
 @program("sleep", "/bin")
@@ -63,8 +72,9 @@ async def daemon(call: Call) -> int:
     def script(pid: int) -> str:
         return prepared(*known, pid) if known else shlex.join(argv)
 
-    child = spawn(machine, script, shlex.join(argv), sink, cwd=cwd, env=dict(call.io.env),
-                  ended=ended)
+    child = spawn(
+        machine, script, shlex.join(argv), sink, cwd=cwd, env=dict(call.io.env), ended=ended
+    )
     if pidfile is not None:
         call.write(pidfile, f"{child.pid}".encode())
     return 0
@@ -208,9 +218,13 @@ def _stop(call: Call, proc: Process, signal: int) -> None:
 def pkill(call: Call) -> str:
     """pkill(1) -P parent and -f pattern."""
     found, names = flags([a for a in call.args if not re.fullmatch(r"-(\d+|[A-Z]+)", a)], "Pgu")
-    chosen = [p for p in call.machine.processes.values() if p is not call.proc
-              and ("P" not in found or str(p.ppid) in found["P"].split(","))
-              and (not names or re.search(names[0], p.command))]
+    chosen = [
+        p
+        for p in call.machine.processes.values()
+        if p is not call.proc
+        and ("P" not in found or str(p.ppid) in found["P"].split(","))
+        and (not names or re.search(names[0], p.command))
+    ]
     if not chosen or (not names and "P" not in found):
         raise Fail("", 1)
     for proc in chosen:
@@ -223,9 +237,13 @@ def pkill(call: Call) -> str:
 def pgrep(call: Call) -> str:
     """pgrep(1) -P parent and -f pattern."""
     found, names = flags(call.args, "Pgu")
-    chosen = [p for p in call.machine.processes.values() if p is not call.proc
-              and ("P" not in found or str(p.ppid) in found["P"].split(","))
-              and (not names or re.search(names[0], p.command))]
+    chosen = [
+        p
+        for p in call.machine.processes.values()
+        if p is not call.proc
+        and ("P" not in found or str(p.ppid) in found["P"].split(","))
+        and (not names or re.search(names[0], p.command))
+    ]
     if not chosen:
         raise Fail("", 1)
     return "".join(f"{p.pid}\n" for p in chosen)
@@ -236,11 +254,24 @@ def ps(call: Call) -> str:
     """ps(1): -o columns, -p pids."""
     found, _ = flags(call.args, "opUt")
     columns = found.get("o", "pid,tt,stat,time,command").split(",")
-    heads = {"pid": "PID", "ppid": "PPID", "pgid": "PGID", "command": "COMMAND", "args":
-             "COMMAND", "tt": "TT ", "stat": "STAT", "time": "TIME", "comm": "COMMAND",
-             "state": "STAT", "user": "USER"}
-    fixed = [Process(0, 0, "[kernel]"), Process(1, 0, "/sbin/init"),
-             Process(15, 1, "sh /etc/rc autoboot")]
+    heads = {
+        "pid": "PID",
+        "ppid": "PPID",
+        "pgid": "PGID",
+        "command": "COMMAND",
+        "args": "COMMAND",
+        "tt": "TT ",
+        "stat": "STAT",
+        "time": "TIME",
+        "comm": "COMMAND",
+        "state": "STAT",
+        "user": "USER",
+    }
+    fixed = [
+        Process(0, 0, "[kernel]"),
+        Process(1, 0, "/sbin/init"),
+        Process(15, 1, "sh /etc/rc autoboot"),
+    ]
     procs = sorted([*fixed, *call.machine.processes.values()], key=lambda p: p.pid)
     if "p" in found:
         wanted = re.split(r"[ ,]+", found["p"])
@@ -249,12 +280,29 @@ def ps(call: Call) -> str:
     bare = all(c.endswith("=") for c in columns)
     names = [c.partition("=")[0] for c in columns]
     if not bare:
-        text = " ".join(heads.get(n, n.upper()).rjust(4) if n.endswith("pid") or n == "pid" else
-                        heads.get(n, n.upper()) for n in names) + "\n"
+        text = (
+            " ".join(
+                heads.get(n, n.upper()).rjust(4)
+                if n.endswith("pid") or n == "pid"
+                else heads.get(n, n.upper())
+                for n in names
+            )
+            + "\n"
+        )
     for p in procs:
-        values = {"pid": f"{p.pid:4d}", "ppid": f"{p.ppid:4d}", "pgid": f"{p.group:4d}",
-                  "command": p.command, "args": p.command, "tt": "u0 ", "stat": "S   ",
-                  "time": "0:00.01", "comm": p.command.split()[0], "state": "S   ", "user": "root"}
+        values = {
+            "pid": f"{p.pid:4d}",
+            "ppid": f"{p.ppid:4d}",
+            "pgid": f"{p.group:4d}",
+            "command": p.command,
+            "args": p.command,
+            "tt": "u0 ",
+            "stat": "S   ",
+            "time": "0:00.01",
+            "comm": p.command.split()[0],
+            "state": "S   ",
+            "user": "root",
+        }
         text += " ".join(values.get(n, "-") for n in names) + "\n"
     if "p" in found and not procs:
         raise Fail("", 1, text)
@@ -281,9 +329,11 @@ async def stty(call: Call) -> int:
         elif word == "size":
             await call.out(f"{tty.rows} {tty.cols}\n")
         elif word in ("-a", "-g", "all", "everything"):
-            await call.out(f"speed 115200 baud; {tty.rows} rows; {tty.cols} columns;\n"
-                           f"lflags: icanon isig iexten {'' if tty.echo else '-'}echo\n"
-                           "iflags: icrnl ixon ixany imaxbel\n")
+            await call.out(
+                f"speed 115200 baud; {tty.rows} rows; {tty.cols} columns;\n"
+                f"lflags: icanon isig iexten {'' if tty.echo else '-'}echo\n"
+                "iflags: icrnl ixon ixany imaxbel\n"
+            )
     return 0
 
 

@@ -33,8 +33,9 @@ async def ssh(call: Call) -> int:
         return 0
     found, target, command = parse(call)
     if not target.alias:
-        raise Fail("usage: ssh [-46AaCfGgKkMNnqsTtVvXxYy] destination [command [argument ...]]\n",
-                   REFUSED)
+        raise Fail(
+            "usage: ssh [-46AaCfGgKkMNnqsTtVvXxYy] destination [command [argument ...]]\n", REFUSED
+        )
     m = call.machine
     master = m.masters.get(call.path(target.control)) if target.control else None
     if "O" in found:
@@ -47,8 +48,9 @@ async def ssh(call: Call) -> int:
         if wants_master and target.control:
             path = call.path(target.control)
             if call.exists(path):
-                await call.err(f"ControlSocket {target.control} already exists, disabling "
-                               "multiplexing\r\n")
+                await call.err(
+                    f"ControlSocket {target.control} already exists, disabling multiplexing\r\n"
+                )
             else:
                 _become_master(call, target, path)
     else:
@@ -80,8 +82,9 @@ async def _control(call: Call, target: Target, master: Master | None, verb: str)
         call.machine.processes.pop(master.pid, None)
         if call.exists(master.path):
             call.io.fs.remove(master.path)
-        await call.err("Exit request sent.\r\n" if verb == "exit" else "Stop listening request "
-                       "sent.\r\n")
+        await call.err(
+            "Exit request sent.\r\n" if verb == "exit" else "Stop listening request sent.\r\n"
+        )
         return 0
     raise Fail("Invalid multiplex command.\r\n", REFUSED)
 
@@ -120,8 +123,9 @@ def _known(call: Call, target: Target) -> tuple[str, list[tuple[int, bytes]]]:
             continue
         for number, line in enumerate(call.read(path).decode("utf-8", "replace").splitlines(), 1):
             words = line.split()
-            if len(words) >= 3 and any(fnmatch.fnmatch(target.known_name, _literal(p))
-                                       for p in words[0].split(",")):
+            if len(words) >= 3 and any(
+                fnmatch.fnmatch(target.known_name, _literal(p)) for p in words[0].split(",")
+            ):
                 try:
                     keys.append((number, base64.b64decode(words[2])))
                 except binascii.Error:
@@ -147,16 +151,27 @@ async def _check_host(call: Call, target: Target, door: Door) -> None:
         await _remember(call, target, door, path)
         return
     if strict == "yes" or target.get("batchmode") == "yes" or call.session.tty is None:
-        text = (f"No ED25519 host key is known for {target.known_name} and you have requested "
-                "strict checking.\r\n" if strict == "yes" else "")
+        text = (
+            f"No ED25519 host key is known for {target.known_name} and you have requested "
+            "strict checking.\r\n"
+            if strict == "yes"
+            else ""
+        )
         raise Fail(text + "Host key verification failed.\r\n", REFUSED)
-    shown = (f"{target.known_name} ({target.known_name})" if target.port != 22 else
-             f"{target.host} ({target.host})")
+    shown = (
+        f"{target.known_name} ({target.known_name})"
+        if target.port != 22
+        else f"{target.host} ({target.host})"
+    )
     tty = call.session.tty
-    tty.write((f"\rThe authenticity of host '{shown}' can't be established.\n"
-               f"ED25519 key fingerprint is {print_}.\n"
-               "This key is not known by any other names\n"
-               "Are you sure you want to continue connecting (yes/no/[fingerprint])? ").encode())
+    tty.write(
+        (
+            f"\rThe authenticity of host '{shown}' can't be established.\n"
+            f"ED25519 key fingerprint is {print_}.\n"
+            "This key is not known by any other names\n"
+            "Are you sure you want to continue connecting (yes/no/[fingerprint])? "
+        ).encode()
+    )
     while True:
         answer = (await tty.readline()).decode("utf-8", "replace").strip()
         if answer.lower() == "no" or not answer:
@@ -169,16 +184,18 @@ async def _check_host(call: Call, target: Target, door: Door) -> None:
 
 def _changed(target: Target, shown: str, path: str, line: int, kind: str) -> str:
     box = "@" * 59
-    return (f"{box}\r\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\n{box}\r\n"
-            "IT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!\r\n"
-            "Someone could be eavesdropping on you right now (man-in-the-middle attack)!\r\n"
-            "It is also possible that a host key has just been changed.\r\n"
-            f"The fingerprint for the ED25519 key sent by the remote host is\n{shown}.\r\n"
-            "Please contact your system administrator.\r\n"
-            f"Add correct host key in {path} to get rid of this message.\r\n"
-            f"Offending {kind} key in {path}:{line}\r\n"
-            f"Host key for {target.known_name} has changed and you have requested strict "
-            "checking.\r\nHost key verification failed.\r\n")
+    return (
+        f"{box}\r\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\n{box}\r\n"
+        "IT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!\r\n"
+        "Someone could be eavesdropping on you right now (man-in-the-middle attack)!\r\n"
+        "It is also possible that a host key has just been changed.\r\n"
+        f"The fingerprint for the ED25519 key sent by the remote host is\n{shown}.\r\n"
+        "Please contact your system administrator.\r\n"
+        f"Add correct host key in {path} to get rid of this message.\r\n"
+        f"Offending {kind} key in {path}:{line}\r\n"
+        f"Host key for {target.known_name} has changed and you have requested strict "
+        "checking.\r\nHost key verification failed.\r\n"
+    )
 
 
 async def _remember(call: Call, target: Target, door: Door, path: str) -> None:
@@ -186,11 +203,15 @@ async def _remember(call: Call, target: Target, door: Door, path: str) -> None:
     try:
         call.write(path, entry.encode(), append=True)
     except Fail:
-        await call.err("Could not create directory '/root/.ssh' (Read-only file system).\r\n"
-                       f"Failed to add the host to the list of known hosts ({path}).\r\n")
+        await call.err(
+            "Could not create directory '/root/.ssh' (Read-only file system).\r\n"
+            f"Failed to add the host to the list of known hosts ({path}).\r\n"
+        )
         return
-    await call.err(f"Warning: Permanently added '{target.known_name}' (ED25519) to the list of "
-                   "known hosts.\r\n")
+    await call.err(
+        f"Warning: Permanently added '{target.known_name}' (ED25519) to the list of "
+        "known hosts.\r\n"
+    )
 
 
 async def _authenticate(call: Call, target: Target, door: Door) -> None:
@@ -200,8 +221,12 @@ async def _authenticate(call: Call, target: Target, door: Door) -> None:
     denied = f"{target.user}@{target.host}: Permission denied ({methods}).\r\n"
     tty = call.session.tty
     allowed = target.get("preferredauthentications", "keyboard-interactive,password")
-    if target.get("batchmode") == "yes" or tty is None or not door.password_login or not (
-            "keyboard-interactive" in allowed or "password" in allowed):
+    if (
+        target.get("batchmode") == "yes"
+        or tty is None
+        or not door.password_login
+        or not ("keyboard-interactive" in allowed or "password" in allowed)
+    ):
         raise Fail(denied, REFUSED)
     name = f"({target.user}@{target.host}) Password for {target.user}@{door.hostname}:"
     for _ in range(int(target.get("numberofpasswordprompts", "3"))):
@@ -217,19 +242,24 @@ async def _by_key(call: Call, target: Target, door: Door) -> bool:
     for path in target.identities:
         where = path.replace("~", call.machine.home)
         if not call.exists(where):
-            await call.err(f"Warning: Identity file {path} not accessible: No such file or "
-                           "directory.\r\n" if path in call.args else "")
+            await call.err(
+                f"Warning: Identity file {path} not accessible: No such file or directory.\r\n"
+                if path in call.args
+                else ""
+            )
             continue
         mode = call.io.fs.stat(call.path(where))["mode"] & 0o77
         if mode:
             box = "@" * 59
-            await call.err(f"{box}\r\n@         WARNING: UNPROTECTED PRIVATE KEY FILE!          @"
-                           f"\r\n{box}\r\nPermissions 0{mode | 0o600:o} for '{path}' are too open."
-                           "\r\n")
+            await call.err(
+                f"{box}\r\n@         WARNING: UNPROTECTED PRIVATE KEY FILE!          @"
+                f"\r\n{box}\r\nPermissions 0{mode | 0o600:o} for '{path}' are too open."
+                "\r\n"
+            )
             continue
         key = read_private_key(call.read(where).decode("utf-8", "replace"))
         if key is None:
-            await call.err(f"Load key \"{path}\": invalid format\r\n")
+            await call.err(f'Load key "{path}": invalid format\r\n')
             continue
         blob, locked = key
         if blob not in door.authorized:
@@ -305,8 +335,11 @@ async def ssh_keyscan(call: Call) -> int:
     """ssh-keyscan(1): keys on standard output, remarks on standard error."""
     found, names = flags(call.args, "fpTt")
     port = int(found.get("p", "22"))
-    kinds = [k for k in ("ssh-rsa", "ecdsa-sha2-nistp256", "ssh-ed25519")
-             if "t" not in found or any(w in k for w in found["t"].split(","))]
+    kinds = [
+        k
+        for k in ("ssh-rsa", "ecdsa-sha2-nistp256", "ssh-ed25519")
+        if "t" not in found or any(w in k for w in found["t"].split(","))
+    ]
     status = 1
     for host in names:
         address = resolve(call, host)
@@ -343,7 +376,7 @@ def ssh_keygen(call: Call) -> str:
     if "PRIVATE KEY" in text:
         key = read_private_key(text)
         if key is None:
-            raise Fail(f"Load key \"{path}\": invalid format\r\n", REFUSED)
+            raise Fail(f'Load key "{path}": invalid format\r\n', REFUSED)
         if "y" in found:
             return f"{KIND} {base64.b64encode(key[0]).decode()}\n"
         return f"256 {fingerprint(key[0])} no comment (ED25519)\n"
@@ -357,7 +390,7 @@ def ssh_keygen(call: Call) -> str:
             blob = base64.b64decode(words[at + 1], validate=True)
         except binascii.Error:
             continue
-        name = " ".join(words[:at]) or " ".join(words[at + 2:]) or "no comment"
+        name = " ".join(words[:at]) or " ".join(words[at + 2 :]) or "no comment"
         out += f"{bits_of(blob)} {fingerprint(blob)} {name} ({short_name(kind_of(blob))})\n"
     if not out:
         raise Fail(f"{path} is not a public key file.\r\n", REFUSED)

@@ -8,11 +8,17 @@ from zrwizard.rehearsal.hardware import Disk
 from zrwizard.rehearsal.machine import Machine
 from zrwizard.rehearsal.zfsstate import available, referenced
 
-KMODS = {"kernel": (0xFFFFFFFF80200000, 0xD72D98), "zfs": (0xFFFFFFFF81600000, 0x3F2930),
-         "xdr": (0xFFFFFFFF81518000, 0x3178), "crypto": (0xFFFFFFFF8151C000, 0x3F7A0),
-         "zlib": (0xFFFFFFFF8155C000, 0x10160), "geom_eli": (0xFFFFFFFF81578000, 0xDB10),
-         "aesni": (0xFFFFFFFF81590000, 0xA288), "cryptodev": (0xFFFFFFFF815A0000, 0x3348),
-         "unionfs": (0xFFFFFFFF815B0000, 0x8000)}
+KMODS = {
+    "kernel": (0xFFFFFFFF80200000, 0xD72D98),
+    "zfs": (0xFFFFFFFF81600000, 0x3F2930),
+    "xdr": (0xFFFFFFFF81518000, 0x3178),
+    "crypto": (0xFFFFFFFF8151C000, 0x3F7A0),
+    "zlib": (0xFFFFFFFF8155C000, 0x10160),
+    "geom_eli": (0xFFFFFFFF81578000, 0xDB10),
+    "aesni": (0xFFFFFFFF81590000, 0xA288),
+    "cryptodev": (0xFFFFFFFF815A0000, 0x3348),
+    "unionfs": (0xFFFFFFFF815B0000, 0x8000),
+}
 MODULE_IDS = {"zfs": 240}
 
 
@@ -26,9 +32,17 @@ def uname(call: Call) -> str:
     """uname(1)."""
     m = call.machine
     ident = m.kernel_id + "    "
-    parts = {"s": "FreeBSD", "n": m.hostname, "r": version(m),
-             "v": ident + " root@build:/usr/obj/usr/src/amd64.amd64/sys/GENERIC",
-             "m": "amd64", "p": "amd64", "i": "GENERIC", "K": "1400063", "U": "1400063"}
+    parts = {
+        "s": "FreeBSD",
+        "n": m.hostname,
+        "r": version(m),
+        "v": ident + " root@build:/usr/obj/usr/src/amd64.amd64/sys/GENERIC",
+        "m": "amd64",
+        "p": "amd64",
+        "i": "GENERIC",
+        "K": "1400063",
+        "U": "1400063",
+    }
     found, _ = flags(call.args)
     letters = "snrvm" if "a" in found else "".join(k for k in "snrvmpiKU" if k in found) or "s"
     return " ".join(parts[k] for k in letters) + "\n"
@@ -93,13 +107,25 @@ def _sysctls(m: Machine) -> dict[str, str]:
     order = {"vtbd": 0, "cd": 1, "ada": 2, "da": 3}
     names.sort(key=lambda n: (-order.get(n.rstrip("0123456789"), 4), -int(n[-1])))
     return {
-        "kern.disks": " ".join(names), "hw.physmem": "1057894400", "hw.ncpu": "2",
-        "machdep.bootmethod": "BIOS", "kern.consmute": "0", "kern.hostid": "0",
-        "kern.hostuuid": "00000000-0000-0000-0000-000000000000", "hw.realmem": "1073741824",
-        "kern.osreldate": "1400063", "kern.osrelease": version(m), "kern.ostype": "FreeBSD",
-        "kern.hostname": m.hostname, "hw.machine": "amd64", "hw.machine_arch": "amd64",
-        "kern.geom.debugflags": "0", "vfs.zfs.min_auto_ashift": "9", "hw.model":
-        "QEMU TCG CPU version 2.5+", "kern.securelevel": "-1", "kern.geom.label.gptid.enable": "0",
+        "kern.disks": " ".join(names),
+        "hw.physmem": "1057894400",
+        "hw.ncpu": "2",
+        "machdep.bootmethod": "BIOS",
+        "kern.consmute": "0",
+        "kern.hostid": "0",
+        "kern.hostuuid": "00000000-0000-0000-0000-000000000000",
+        "hw.realmem": "1073741824",
+        "kern.osreldate": "1400063",
+        "kern.osrelease": version(m),
+        "kern.ostype": "FreeBSD",
+        "kern.hostname": m.hostname,
+        "hw.machine": "amd64",
+        "hw.machine_arch": "amd64",
+        "kern.geom.debugflags": "0",
+        "vfs.zfs.min_auto_ashift": "9",
+        "hw.model": "QEMU TCG CPU version 2.5+",
+        "kern.securelevel": "-1",
+        "kern.geom.label.gptid.enable": "0",
     } | m.sysctls
 
 
@@ -127,8 +153,9 @@ def kldstat(call: Call) -> str:
         wanted = found.get("m", found.get("n", ""))
         if wanted.removesuffix(".ko") not in modules:
             quiet = "q" in found
-            raise Fail("" if quiet else
-                       f"kldstat: can't find module {wanted}: No such file or directory\n")
+            raise Fail(
+                "" if quiet else f"kldstat: can't find module {wanted}: No such file or directory\n"
+            )
         if "q" in found:
             return ""
         return f"Id  Refs Name\n{MODULE_IDS.get(wanted, 100):3d}    1 {wanted}\n"
@@ -220,14 +247,23 @@ def mount(call: Call) -> str:
         return _mount_new(call, found, names)
     if "p" in found:
         return "".join(
-            _tabs(m.special) + _tabs(m.path) + f"{m.kind}\t{m.options}"
-            + ("\t\t" if m.kind != "zfs" else " \t") + "0 0\n" for m in call.machine.mounts)
+            _tabs(m.special)
+            + _tabs(m.path)
+            + f"{m.kind}\t{m.options}"
+            + ("\t\t" if m.kind != "zfs" else " \t")
+            + "0 0\n"
+            for m in call.machine.mounts
+        )
     text = ""
     for m in call.machine.mounts:
         words = [m.kind] + ([m.listed] if m.listed else ["local"] if m.kind != "devfs" else [])
         if m.kind == "zfs":
-            words = ["zfs", "local", *(["read-only"] if m.options.startswith("ro") else
-                                       []), "nfsv4acls"]
+            words = [
+                "zfs",
+                "local",
+                *(["read-only"] if m.options.startswith("ro") else []),
+                "nfsv4acls",
+            ]
         text += f"{m.special} on {m.path} ({', '.join(words)})\n"
     return text
 
@@ -240,8 +276,12 @@ def _mount_new(call: Call, found: dict[str, str], names: list[str]) -> str:
         raise Fail(f"mount: {names[0]}: unknown special file or file system\n")
     if kind != "msdosfs":
         raise Fail(f"mount: {names[0]}: Operation not supported by device\n")
-    mount_fat(call, names[0], call.path(names[1]),
-              read_only="r" in found or "ro" in found.get("o", "").split(","))
+    mount_fat(
+        call,
+        names[0],
+        call.path(names[1]),
+        read_only="r" in found or "ro" in found.get("o", "").split(","),
+    )
     return ""
 
 
@@ -257,19 +297,27 @@ def df(call: Call) -> str:
             path = call.path(name)
             if not call.exists(name):
                 raise Fail(f"df: {name}: No such file or directory\n")
-            best = max((x for x in m.mounts if x.path in ("/", path)
-                        or path.startswith(x.path + "/")), key=lambda x: len(x.path))
+            best = max(
+                (x for x in m.mounts if x.path in ("/", path) or path.startswith(x.path + "/")),
+                key=lambda x: len(x.path),
+            )
             mounts.append(best)
     rows = [(x.special, *_space(m, x.special, x.kind, x.path), x.path) for x in mounts]
     wide = max([10, *(len(r[0]) for r in rows)])
-    columns = [max(len(h), *(len(str(r[i])) for r in rows)) for i, h in
-               ((1, "1024-blocks"), (2, "Used"), (3, "Avail"))]
-    text = (f"{'Filesystem':<{wide}s} {'1024-blocks':>{columns[0]}s} {'Used':>{columns[1]}s} "
-            f"{'Avail':>{columns[2]}s} Capacity  Mounted on\n")
+    columns = [
+        max(len(h), *(len(str(r[i])) for r in rows))
+        for i, h in ((1, "1024-blocks"), (2, "Used"), (3, "Avail"))
+    ]
+    text = (
+        f"{'Filesystem':<{wide}s} {'1024-blocks':>{columns[0]}s} {'Used':>{columns[1]}s} "
+        f"{'Avail':>{columns[2]}s} Capacity  Mounted on\n"
+    )
     for special, size, used, avail, path in rows:
         full = 100 * used / (used + avail) if used + avail else 0
-        text += (f"{special:<{wide}s} {size:>{columns[0]}d} {used:>{columns[1]}d} "
-                 f"{avail:>{columns[2]}d}  {full:5.0f}%    {path}\n")
+        text += (
+            f"{special:<{wide}s} {size:>{columns[0]}d} {used:>{columns[1]}d} "
+            f"{avail:>{columns[2]}d}  {full:5.0f}%    {path}\n"
+        )
     return text
 
 
@@ -298,8 +346,10 @@ def conscontrol(call: Call) -> str:
     if call.args[:1] == ["mute"] and call.args[1:]:
         call.machine.sysctls["kern.consmute"] = "1" if call.args[1] == "on" else "0"
     muted = call.machine.sysctls.get("kern.consmute", "0") != "0"
-    return ("Configured: ttyu0,ttyv0\n Available: sc_consdev,ttyu0,ttyv0\n"
-            f"    Muting: {'on' if muted else 'off'}\n")
+    return (
+        "Configured: ttyu0,ttyv0\n Available: sc_consdev,ttyu0,ttyv0\n"
+        f"    Muting: {'on' if muted else 'off'}\n"
+    )
 
 
 @tool("dmesg", "/sbin")
@@ -315,8 +365,14 @@ def date(call: Call) -> str:
     form = next((a[1:] for a in call.args if a.startswith("+")), "")
     if not form:
         return f"{call.machine.clock.ctime()[:-4]}UTC {now.year}\n"
-    return now.strftime(form.replace("%F", "%Y-%m-%d").replace("%T", "%H:%M:%S")
-                        .replace("%s", str(int(call.machine.clock.now())))) + "\n"
+    return (
+        now.strftime(
+            form.replace("%F", "%Y-%m-%d")
+            .replace("%T", "%H:%M:%S")
+            .replace("%s", str(int(call.machine.clock.now())))
+        )
+        + "\n"
+    )
 
 
 @tool("camcontrol", "/sbin")
@@ -325,5 +381,7 @@ def camcontrol(call: Call) -> str:
     if call.args[:1] != ["devlist"]:
         raise Fail("camcontrol: devlist is what the rehearsal knows\n", 1)
     rows: list[Disk] = sorted((d for d in call.machine.disks if d.vendor), key=lambda d: d.bus)
-    return "".join(f"<{d.vendor + '>':<33s} at scbus{d.bus} target 0 lun 0 (pass{i},{d.name})\n"
-                   for i, d in enumerate(rows))
+    return "".join(
+        f"<{d.vendor + '>':<33s} at scbus{d.bus} target 0 lun 0 (pass{i},{d.name})\n"
+        for i, d in enumerate(rows)
+    )

@@ -23,11 +23,23 @@ async def zfs(call: Call) -> int:
     """zfs(8)."""
     verb = call.args[0] if call.args else ""
     verbs: dict[str, Callable[[Call, list[str]], str]] = {
-        "list": list_datasets, "get": get_properties,
-        "set": _set, "inherit": _inherit, "create": _create,
-        "destroy": _destroy, "snapshot": _snapshot, "snap": _snapshot, "mount": _mount,
-        "unmount": _unmount, "umount": _unmount, "rename": _rename, "rollback": _rollback,
-        "hold": _hold, "release": _hold, "holds": _holds, "bookmark": _bookmark,
+        "list": list_datasets,
+        "get": get_properties,
+        "set": _set,
+        "inherit": _inherit,
+        "create": _create,
+        "destroy": _destroy,
+        "snapshot": _snapshot,
+        "snap": _snapshot,
+        "mount": _mount,
+        "unmount": _unmount,
+        "umount": _unmount,
+        "rename": _rename,
+        "rollback": _rollback,
+        "hold": _hold,
+        "release": _hold,
+        "holds": _holds,
+        "bookmark": _bookmark,
     }
     if verb == "version" or verb in ("--version", "-V"):
         call.machine.load("zfs")
@@ -66,8 +78,9 @@ def _set(call: Call, args: list[str]) -> str:
     pairs = [w for w in words if "=" in w]
     names = [w for w in words if "=" not in w]
     if not pairs or not names:
-        raise Fail("missing property=value argument(s)\n" if not pairs else
-                   "missing dataset name(s)\n", 2)
+        raise Fail(
+            "missing property=value argument(s)\n" if not pairs else "missing dataset name(s)\n", 2
+        )
     m = call.machine
     for name in names:
         pool, ds, _ = find(m, name)
@@ -87,13 +100,19 @@ def _set(call: Call, args: list[str]) -> str:
 
 
 def _valid(name: str, key: str, value: str) -> None:
-    allowed = {"canmount": ("on", "off", "noauto"), "atime": ("on", "off"),
-               "readonly": ("on", "off"), "exec": ("on", "off"), "setuid": ("on", "off")}
+    allowed = {
+        "canmount": ("on", "off", "noauto"),
+        "atime": ("on", "off"),
+        "readonly": ("on", "off"),
+        "exec": ("on", "off"),
+        "setuid": ("on", "off"),
+    }
     head = f"cannot set property for '{name}': "
     if key in allowed and value not in allowed[key]:
         words = "' | '".join(allowed[key])
-        raise Fail(f"{head}'{key}' must be one of '{words.replace(chr(39), '')}'\n".replace(
-            "' | '", " | "))
+        raise Fail(
+            f"{head}'{key}' must be one of '{words.replace(chr(39), '')}'\n".replace("' | '", " | ")
+        )
     if key == "mountpoint" and value not in ("none", "legacy") and not value.startswith("/"):
         raise Fail(f"{head}'mountpoint' must be an absolute path, 'none', or 'legacy'\n")
 
@@ -122,8 +141,11 @@ def _create(call: Call, args: list[str]) -> str:
     pool_name, _, rel = name.partition("/")
     pool = m.pools.get(pool_name)
     if pool is None or not rel:
-        raise Fail(f"cannot create '{name}': missing dataset name\n" if pool else
-                   f"cannot create '{name}': no such pool '{pool_name}'\n")
+        raise Fail(
+            f"cannot create '{name}': missing dataset name\n"
+            if pool
+            else f"cannot create '{name}': no such pool '{pool_name}'\n"
+        )
     if rel in pool.datasets:
         if "p" in found:
             return ""
@@ -163,14 +185,19 @@ def _destroy(call: Call, args: list[str]) -> str:
         return ""
     below = pool.children(ds)
     if not ds.rel:
-        raise Fail(f"cannot destroy '{name}': operation does not apply to pools\nuse 'zfs destroy "
-                   f"-r {name}' to destroy all datasets in the pool\nuse 'zpool destroy {name}' to "
-                   "destroy the pool itself\n")
+        raise Fail(
+            f"cannot destroy '{name}': operation does not apply to pools\nuse 'zfs destroy "
+            f"-r {name}' to destroy all datasets in the pool\nuse 'zpool destroy {name}' to "
+            "destroy the pool itself\n"
+        )
     if (below or ds.snapshots) and not {"r", "R"} & set(found):
         kids = "".join(f"{pool.full(d)}\n" for d in below) + "".join(
-            f"{name}@{s.name}\n" for s in ds.snapshots)
-        raise Fail(f"cannot destroy '{name}': filesystem has children\nuse '-r' to destroy the "
-                   f"following datasets:\n{kids}")
+            f"{name}@{s.name}\n" for s in ds.snapshots
+        )
+        raise Fail(
+            f"cannot destroy '{name}': filesystem has children\nuse '-r' to destroy the "
+            f"following datasets:\n{kids}"
+        )
     for each in [*reversed(below), ds]:
         unmount_dataset(m, pool, each, force=True)
         del pool.datasets[each.rel]
@@ -184,8 +211,19 @@ def take_snapshot(m: Machine, pool: Pool, ds: Dataset, name: str, txg: int) -> N
     size = sum(map(len, filter(None, ds.files.values())))
     before = sum(map(len, filter(None, last.files.values()))) if last else 0
     fresh = max(0, ds.bulk - (last.bulk if last else 0)) + max(0, size - before)
-    ds.snapshots.append(Snapshot(name, m.rng.getrandbits(63), txg, int(m.clock.now()),
-                                 referenced(pool, ds), 0, dict(ds.files), ds.bulk, fresh))
+    ds.snapshots.append(
+        Snapshot(
+            name,
+            m.rng.getrandbits(63),
+            txg,
+            int(m.clock.now()),
+            referenced(pool, ds),
+            0,
+            dict(ds.files),
+            ds.bulk,
+            fresh,
+        )
+    )
 
 
 def _snapshot(call: Call, args: list[str]) -> str:
@@ -198,8 +236,9 @@ def _snapshot(call: Call, args: list[str]) -> str:
         targets = [top, *(pool.children(top) if "r" in found else [])]
         for ds in targets:
             if ds.snapshot(snap) is not None:
-                raise Fail(f"cannot create snapshot '{pool.full(ds)}@{snap}': dataset already "
-                           "exists\n")
+                raise Fail(
+                    f"cannot create snapshot '{pool.full(ds)}@{snap}': dataset already exists\n"
+                )
         txg = pool.next_txg()
         for ds in targets:
             take_snapshot(call.machine, pool, ds, snap, txg)
@@ -257,7 +296,7 @@ def _rename(call: Call, args: list[str]) -> str:
         raise Fail(f"cannot rename '{names[0]}': dataset already exists\n")
     for each in [ds, *pool.children(ds)]:
         del pool.datasets[each.rel]
-        each.rel = rel + each.rel[len(ds.rel):] if each is not ds else each.rel
+        each.rel = rel + each.rel[len(ds.rel) :] if each is not ds else each.rel
         pool.datasets[each.rel] = each
     del pool.datasets[ds.rel]
     ds.rel = rel
@@ -270,11 +309,13 @@ def _rollback(call: Call, args: list[str]) -> str:
     pool, ds, snap = find(call.machine, names[0] if names else "")
     if snap is None:
         raise Fail(f"cannot open '{names[0]}': not a snapshot\n" if names else "")
-    later = ds.snapshots[ds.snapshots.index(snap) + 1:]
+    later = ds.snapshots[ds.snapshots.index(snap) + 1 :]
     if later and "r" not in found and "R" not in found:
-        raise Fail(f"cannot rollback to '{names[0]}': more recent snapshots or bookmarks exist\n"
-                   "use '-r' to force deletion of the following snapshots and bookmarks:\n"
-                   + "".join(f"{pool.full(ds)}@{s.name}\n" for s in later))
+        raise Fail(
+            f"cannot rollback to '{names[0]}': more recent snapshots or bookmarks exist\n"
+            "use '-r' to force deletion of the following snapshots and bookmarks:\n"
+            + "".join(f"{pool.full(ds)}@{s.name}\n" for s in later)
+        )
     ds.snapshots = ds.snapshots[: ds.snapshots.index(snap) + 1]
     ds.files, ds.bulk = dict(snap.files), snap.bulk
     return ""

@@ -26,10 +26,22 @@ from zrwizard.rehearsal.zfsstate import Dataset, Pool, usable_size
 def zpool(call: Call) -> str:
     """zpool(8)."""
     verbs: dict[str, Callable[[Call, list[str]], str]] = {
-        "list": _list, "status": _status, "import": import_pool, "create": _create,
-        "export": _export, "get": _get, "set": _set, "labelclear": _labelclear,
-        "destroy": _destroy, "scrub": _scrub, "history": _history, "sync": _nothing,
-        "wait": _nothing, "checkpoint": _checkpoint, "version": _version, "upgrade": _nothing,
+        "list": _list,
+        "status": _status,
+        "import": import_pool,
+        "create": _create,
+        "export": _export,
+        "get": _get,
+        "set": _set,
+        "labelclear": _labelclear,
+        "destroy": _destroy,
+        "scrub": _scrub,
+        "history": _history,
+        "sync": _nothing,
+        "wait": _nothing,
+        "checkpoint": _checkpoint,
+        "version": _version,
+        "upgrade": _nothing,
     }
     verb = call.args[0] if call.args else ""
     if verb in ("--version", "-V"):
@@ -67,12 +79,28 @@ def _nothing(call: Call, args: list[str]) -> str:
     return ""
 
 
-HEADS = {"name": "NAME", "size": "SIZE", "allocated": "ALLOC", "free": "FREE", "checkpoint":
-         "CKPOINT", "expandsize": "EXPANDSZ", "fragmentation": "FRAG", "capacity": "CAP",
-         "dedupratio": "DEDUP", "health": "HEALTH", "altroot": "ALTROOT"}
+HEADS = {
+    "name": "NAME",
+    "size": "SIZE",
+    "allocated": "ALLOC",
+    "free": "FREE",
+    "checkpoint": "CKPOINT",
+    "expandsize": "EXPANDSZ",
+    "fragmentation": "FRAG",
+    "capacity": "CAP",
+    "dedupratio": "DEDUP",
+    "health": "HEALTH",
+    "altroot": "ALTROOT",
+}
 LEAST = {"size": 5, "allocated": 5, "free": 5, "fragmentation": 5, "capacity": 5, "health": 8}
-SHORT = {"alloc": "allocated", "frag": "fragmentation", "cap": "capacity", "dedup": "dedupratio",
-         "expandsz": "expandsize", "ckpoint": "checkpoint"}
+SHORT = {
+    "alloc": "allocated",
+    "frag": "fragmentation",
+    "cap": "capacity",
+    "dedup": "dedupratio",
+    "expandsz": "expandsize",
+    "ckpoint": "checkpoint",
+}
 
 
 def _list(call: Call, args: list[str]) -> str:
@@ -83,23 +111,32 @@ def _list(call: Call, args: list[str]) -> str:
     for prop in props:
         if prop != "name" and prop not in POOL_ORDER and not prop.startswith("feature@"):
             raise Fail(f"bad property list: invalid property '{prop}'\n", 2)
-    pools = [p for p in sorted(call.machine.pools.values(), key=lambda p: p.name)
-             if not names or p.name in names]
+    pools = [
+        p
+        for p in sorted(call.machine.pools.values(), key=lambda p: p.name)
+        if not names or p.name in names
+    ]
     rows = [[pool_value(p, q, exact="p" in found)[0] for q in props] for p in pools]
     if "H" in found:
         return "".join("\t".join(r) + "\n" for r in rows)
     if not rows:
         raise Fail("no pools available\n", 0)
-    return table(rows, [HEADS.get(p, p.upper()).rjust(LEAST.get(p, 0)) for p in props],
-                 {i for i, p in enumerate(props) if p not in ("name", "altroot")})
+    return table(
+        rows,
+        [HEADS.get(p, p.upper()).rjust(LEAST.get(p, 0)) for p in props],
+        {i for i, p in enumerate(props) if p not in ("name", "altroot")},
+    )
 
 
 def _status(call: Call, args: list[str]) -> str:
     found, _, names = options(args, "cT")
     for name in names:
         one_pool(call.machine, name)
-    pools = [p for p in sorted(call.machine.pools.values(), key=lambda p: p.name)
-             if not names or p.name in names]
+    pools = [
+        p
+        for p in sorted(call.machine.pools.values(), key=lambda p: p.name)
+        if not names or p.name in names
+    ]
     if not pools:
         raise Fail("no pools available\n", 0)
     if "x" in found:
@@ -112,11 +149,13 @@ def _one_status(pool: Pool, *, full: bool) -> str:
     wide = max(10, len(pool.name), len(device) + 2)
     scan = f"  scan: {pool.scan}\n" if pool.scan else ""
     checkpoint = f"checkpoint: {pool.checkpoint}\n" if pool.checkpoint else ""
-    return (f"  pool: {pool.name}\n state: ONLINE\n{scan}{checkpoint}config:\n\n"
-            f"\t{'NAME':<{wide}s}  STATE     READ WRITE CKSUM\n"
-            f"\t{pool.name:<{wide}s}  ONLINE       0     0     0\n"
-            f"\t{'  ' + device:<{wide}s}  ONLINE       0     0     0\n\n"
-            "errors: No known data errors\n")
+    return (
+        f"  pool: {pool.name}\n state: ONLINE\n{scan}{checkpoint}config:\n\n"
+        f"\t{'NAME':<{wide}s}  STATE     READ WRITE CKSUM\n"
+        f"\t{pool.name:<{wide}s}  ONLINE       0     0     0\n"
+        f"\t{'  ' + device:<{wide}s}  ONLINE       0     0     0\n\n"
+        "errors: No known data errors\n"
+    )
 
 
 def _create(call: Call, args: list[str]) -> str:
@@ -133,8 +172,9 @@ def _create(call: Call, args: list[str]) -> str:
     if name in m.pools:
         raise Fail(f"cannot create '{name}': pool already exists\n")
     if where.size < 64 << 20:
-        raise Fail(f"cannot create '{name}': one or more devices is less than the minimum size "
-                   "(64M)\n")
+        raise Fail(
+            f"cannot create '{name}': one or more devices is less than the minimum size (64M)\n"
+        )
     if "n" in found:
         return f"would create '{name}' with the following layout:\n\n\t{name}\n\t  {device}\n"
     watched(m, where.disk, "zpool create")
@@ -153,14 +193,17 @@ def _create(call: Call, args: list[str]) -> str:
 def _check_props(name: str, props: dict[str, str]) -> None:
     for key, value in props.items():
         if key == "compatibility" and value not in (*COMPATIBILITY_FILES, "off", "legacy"):
-            raise Fail(f"cannot create '{name}': property 'compatibility' could not be set: "
-                       f"error reading file '/usr/share/zfs/compatibility.d/{value}'\n")
+            raise Fail(
+                f"cannot create '{name}': property 'compatibility' could not be set: "
+                f"error reading file '/usr/share/zfs/compatibility.d/{value}'\n"
+            )
         if key not in POOL_DEFAULTS and not key.startswith("feature@"):
             raise Fail(f"property '{key}' is not a valid pool or vdev property\n")
 
 
-def _new_pool(m: Machine, name: str, where: Where, props: dict[str, str],
-              found: dict[str, str]) -> Pool:
+def _new_pool(
+    m: Machine, name: str, where: Where, props: dict[str, str], found: dict[str, str]
+) -> Pool:
     altroot = found.get("R") or props.pop("altroot", "")
     ashift = int(props.get("ashift", "0")) or (12 if where.disk.stripe == 4096 else 9)
     kept = {k: v for k, v in props.items() if not k.startswith("feature@")}
@@ -169,19 +212,33 @@ def _new_pool(m: Machine, name: str, where: Where, props: dict[str, str],
     features = features_of(props.get("compatibility", "off"))
     if "d" in found:
         features = dict.fromkeys(features, "disabled")
-    return Pool(name, m.rng.getrandbits(63), where.name, where.disk.name, where.offset,
-                usable_size(where.size), ashift, props=kept, features=features, altroot=altroot)
+    return Pool(
+        name,
+        m.rng.getrandbits(63),
+        where.name,
+        where.disk.name,
+        where.offset,
+        usable_size(where.size),
+        ashift,
+        props=kept,
+        features=features,
+        altroot=altroot,
+    )
 
 
 def _vdev(m: Machine, device: str, *, force: bool) -> Where:
     where = m.place(device)
     if where is None:
         if device.startswith("/"):
-            raise Fail(f"cannot open '{device}': no such device in /dev\n"
-                       if device.startswith("/dev/") else
-                       f"cannot use '{device}': must be a block device or regular file\n")
-        raise Fail(f"cannot open '{device}': no such device in /dev\n"
-                   "must be a full path or shorthand device name\n")
+            raise Fail(
+                f"cannot open '{device}': no such device in /dev\n"
+                if device.startswith("/dev/")
+                else f"cannot use '{device}': must be a block device or regular file\n"
+            )
+        raise Fail(
+            f"cannot open '{device}': no such device in /dev\n"
+            "must be a full path or shorthand device name\n"
+        )
     shown = f"/dev/{where.name}"
     pool = where.content.pool
     if pool is not None and not pool.destroyed:
@@ -189,16 +246,23 @@ def _vdev(m: Machine, device: str, *, force: bool) -> Where:
         state = "active" if active else "exported" if pool.exported else "potentially active"
         text = f"{shown} is part of {state} pool '{pool.name}'\n"
         if active and force:
-            raise Fail("invalid vdev specification\nthe following errors must be manually "
-                       f"repaired:\n{text}")
+            raise Fail(
+                "invalid vdev specification\nthe following errors must be manually "
+                f"repaired:\n{text}"
+            )
         if not force:
-            raise Fail("invalid vdev specification\nuse '-f' to override the following errors:\n"
-                       + text)
-    elif m.users(where) or (where.part is None and where.disk.table is not None
-                            and where.disk.table.parts):
-        raise Fail("cannot create: one or more vdevs refer to the same device, or one of\n"
-                   "the devices is part of an active md or lvm device\n".replace(
-                       "cannot create:", f"cannot create '{device}':"))
+            raise Fail(
+                "invalid vdev specification\nuse '-f' to override the following errors:\n" + text
+            )
+    elif m.users(where) or (
+        where.part is None and where.disk.table is not None and where.disk.table.parts
+    ):
+        raise Fail(
+            "cannot create: one or more vdevs refer to the same device, or one of\n"
+            "the devices is part of an active md or lvm device\n".replace(
+                "cannot create:", f"cannot create '{device}':"
+            )
+        )
     if where.disk.read_only:
         raise Fail(f"cannot open '{device}': Permission denied\n")
     return where
@@ -259,8 +323,7 @@ def _set(call: Call, args: list[str]) -> str:
     _, _, names = options(args, "")
     key, sign, value = (names[0] if names else "").partition("=")
     if not sign or len(names) < 2:
-        raise Fail("missing property=value argument\n" if not sign else
-                   "missing pool name\n", 2)
+        raise Fail("missing property=value argument\n" if not sign else "missing pool name\n", 2)
     pool = one_pool(call.machine, names[1])
     head = f"cannot set property for '{pool.name}': "
     if key in POOL_READ_ONLY:
@@ -295,8 +358,10 @@ def _labelclear(call: Call, args: list[str]) -> str:
         raise Fail(f"failed to read label from {shown}\n")
     if "f" not in found:
         state = "exported" if pool.exported else "potentially active"
-        raise Fail("use '-f' to override the following error:\n"
-                   f"{shown} is a member of {state} pool \"{pool.name}\"\n")
+        raise Fail(
+            "use '-f' to override the following error:\n"
+            f'{shown} is a member of {state} pool "{pool.name}"\n'
+        )
     watched(m, where.disk, "zpool labelclear")
     where.content.pool = None
     where.disk.writes += 1
@@ -328,5 +393,8 @@ def _checkpoint(call: Call, args: list[str]) -> str:
 
 def _history(call: Call, args: list[str]) -> str:
     _, _, names = options(args, "")
-    return "".join(f"History for '{p.name}':\n" + "\n".join(p.history) + "\n\n"
-                   for p in call.machine.pools.values() if not names or p.name in names)
+    return "".join(
+        f"History for '{p.name}':\n" + "\n".join(p.history) + "\n\n"
+        for p in call.machine.pools.values()
+        if not names or p.name in names
+    )

@@ -95,11 +95,17 @@ class Call:
 def reason(exc: BaseException) -> str:
     """The errno text for an error of the virtual file system."""
     text = str(exc).lower()
-    for sign, words in (("read-only", "Read-only file system"), ("not found", "No such file or "
-                        "directory"), ("no such", "No such file or directory"),
-                        ("not a directory", "Not a directory"), ("is a dir", "Is a directory"),
-                        ("exists", "File exists"), ("not empty", "Directory not empty"),
-                        ("limit", "No space left on device"), ("permission", "Permission denied")):
+    for sign, words in (
+        ("read-only", "Read-only file system"),
+        ("not found", "No such file or directory"),
+        ("no such", "No such file or directory"),
+        ("not a directory", "Not a directory"),
+        ("is a dir", "Is a directory"),
+        ("exists", "File exists"),
+        ("not empty", "Directory not empty"),
+        ("limit", "No space left on device"),
+        ("permission", "Permission denied"),
+    ):
         if sign in text:
             return words
     return "Input/output error"

@@ -105,9 +105,11 @@ class Console:
                 self.tty.write(b"When finished, type 'exit' to return to the installer.\n")
                 await self._shell()
             elif choice == "l":
-                self.tty.write(b"sysctl: unknown oid 'debug.witness.trace' at line 10\n"
-                               b"Configuring vt: blanktime.\nStarting cron.\n"
-                               b"Starting background file system checks in 60 seconds.\n\n")
+                self.tty.write(
+                    b"sysctl: unknown oid 'debug.witness.trace' at line 10\n"
+                    b"Configuring vt: blanktime.\nStarting cron.\n"
+                    b"Starting background file system checks in 60 seconds.\n\n"
+                )
                 self.tty.write(f"{self.clock.ctime()[:-4]}UTC {self.clock.utc().year}\n".encode())
                 await self._getty("", None)
             else:
@@ -242,8 +244,11 @@ class Console:
         elif plan.stage == "no system":
             self.tty.raw(boottext.loader_finds_nothing(plan.bootfs or "zroot"))
         else:
-            await self._show(boottext.disk_boot(plan.hostname, plan.bootfs, plan.version,
-                                                [n.name for n in self.machine.nics]))
+            await self._show(
+                boottext.disk_boot(
+                    plan.hostname, plan.bootfs, plan.version, [n.name for n in self.machine.nics]
+                )
+            )
             plan.take_over(self.machine)
             self.tty.write(f"\n{self.clock.ctime()[:-4]}UTC {self.clock.utc().year}\n".encode())
             await self._getty(plan.hostname, self.scenario.installed_password)

@@ -77,8 +77,16 @@ def autofill(table: Gpt, start: int | None, size: int | None, align: int) -> tup
     return best[1], best[2]
 
 
-def place(disk: Disk, table: Gpt, where: tuple[int, int], *, kind: str, index: int | None,
-          label: str, rng: random.Random) -> Partition:
+def place(
+    disk: Disk,
+    table: Gpt,
+    where: tuple[int, int],
+    *,
+    kind: str,
+    index: int | None,
+    label: str,
+    rng: random.Random,
+) -> Partition:
     """Enter a partition at `where` (start, count), with the refusals of the kernel's `add`."""
     start, count = where
     if kind not in RAW_TYPES and not kind.startswith("!"):

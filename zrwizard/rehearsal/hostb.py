@@ -51,12 +51,18 @@ def make_server(scenario: Scenario, clock: Clock, rng: random.Random) -> Machine
     address = scenario.server_address
     nic = Nic("em0", "02:49:be:ad:ba:dd", up=True, address=address)
     kinds = ("ssh-rsa", "ecdsa-sha2-nistp256", "ssh-ed25519")
-    door = Door("hostB", (address, "hostB", "hostb", "hostB.example.org"),
-                (scenario.server_port,), {k: key_blob(k, rng) for k in kinds},
-                {"root": scenario.password}, password_login=scenario.password_login,
-                refused=scenario.port_refused)
-    machine = Machine("hostB", clock, rng, disks, [nic], hostname="hostB", home="/root",
-                      live=False, door=door)
+    door = Door(
+        "hostB",
+        (address, "hostB", "hostb", "hostB.example.org"),
+        (scenario.server_port,),
+        {k: key_blob(k, rng) for k in kinds},
+        {"root": scenario.password},
+        password_login=scenario.password_login,
+        refused=scenario.port_refused,
+    )
+    machine = Machine(
+        "hostB", clock, rng, disks, [nic], hostname="hostB", home="/root", live=False, door=door
+    )
     machine.load("zfs")
     machine.sysctls |= {"kern.hostid": "1261424515", "machdep.bootmethod": "BIOS"}
     zroot = _pool("zroot", "vtbd0p4", disks[0], rng, clock)
@@ -81,14 +87,26 @@ def make_server(scenario: Scenario, clock: Clock, rng: random.Random) -> Machine
 
 def _pool(name: str, device: str, disk: Disk, rng: random.Random, clock: Clock) -> Pool:
     size = disk.size
-    return Pool(name, rng.getrandbits(63), device, disk.name, 1 << 20, usable_size(size - MIB),
-                12, features=features_of("off"), last_host="hostB", last_access=clock.now())
+    return Pool(
+        name,
+        rng.getrandbits(63),
+        device,
+        disk.name,
+        1 << 20,
+        usable_size(size - MIB),
+        12,
+        features=features_of("off"),
+        last_host="hostB",
+        last_access=clock.now(),
+    )
 
 
-def _add(pool: Pool, rel: str, bulk: int, props: dict[str, str], *, rng: random.Random,
-         created: int) -> Dataset:
-    ds = Dataset(rel, rng.getrandbits(63), pool.next_txg(), created, received=dict(props),
-                 bulk=bulk)
+def _add(
+    pool: Pool, rel: str, bulk: int, props: dict[str, str], *, rng: random.Random, created: int
+) -> Dataset:
+    ds = Dataset(
+        rel, rng.getrandbits(63), pool.next_txg(), created, received=dict(props), bulk=bulk
+    )
     pool.datasets[rel] = ds
     return ds
 
@@ -105,8 +123,11 @@ def host_pool(scenario: Scenario, disk: Disk, rng: random.Random, clock: Clock) 
     deep = pool.datasets["ROOT/2025-08-08-deep"]
     deep.origin = f"hostA/ROOT/default@{BE_CLONE}"
     deep.creation = DEEP_TIME - 60
-    pool.datasets["home/jpb"].files = {"notes.txt": b"The MAC address should be adjusted.\n",
-                                       "src": None, "src/main.c": b"int main(void){return 0;}\n"}
+    pool.datasets["home/jpb"].files = {
+        "notes.txt": b"The MAC address should be adjusted.\n",
+        "src": None,
+        "src/main.c": b"int main(void){return 0;}\n",
+    }
     _snap(pool, default, BE_CLONE, DEEP_TIME - 60, rng)
     for ds in pool.ordered():
         if not (scenario.every_snapshot_incomplete and ds.rel == MISSING_IN_NEWER):
@@ -122,9 +143,19 @@ def host_pool(scenario: Scenario, disk: Disk, rng: random.Random, clock: Clock) 
 def _snap(pool: Pool, ds: Dataset, name: str, when: int, rng: random.Random) -> Snapshot:
     first = not ds.snapshots and not ds.origin
     before = ds.snapshots[-1].bulk if ds.snapshots else ds.bulk if ds.origin else 0
-    fresh = max(0, ds.bulk - before) + (sum(map(len, filter(None, ds.files.values())))
-                                        if first else 0)
-    snap = Snapshot(name, rng.getrandbits(63), pool.next_txg(), when, referenced(pool, ds), 0,
-                    dict(ds.files), ds.bulk, fresh)
+    fresh = max(0, ds.bulk - before) + (
+        sum(map(len, filter(None, ds.files.values()))) if first else 0
+    )
+    snap = Snapshot(
+        name,
+        rng.getrandbits(63),
+        pool.next_txg(),
+        when,
+        referenced(pool, ds),
+        0,
+        dict(ds.files),
+        ds.bulk,
+        fresh,
+    )
     ds.snapshots.append(snap)
     return snap

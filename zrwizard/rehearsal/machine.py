@@ -123,12 +123,17 @@ class Machine:
         if module in self.modules:
             return
         self.modules.append(module)
-        needs = {"zfs": ("xdr", "crypto", "zlib"), "aesni": ("crypto", "zlib"),
-                 "cryptodev": ("crypto", "zlib"), "geom_eli": ("crypto", "zlib")}
+        needs = {
+            "zfs": ("xdr", "crypto", "zlib"),
+            "aesni": ("crypto", "zlib"),
+            "cryptodev": ("crypto", "zlib"),
+            "geom_eli": ("crypto", "zlib"),
+        }
         self.modules += [n for n in needs.get(module, ()) if n not in self.modules]
         if module == "zfs":
-            self.kernel("ZFS filesystem version: 5",
-                        "ZFS storage pool version: features support (5000)")
+            self.kernel(
+                "ZFS filesystem version: 5", "ZFS storage pool version: features support (5000)"
+            )
 
     def disk(self, name: str) -> Disk | None:
         """The disk called `name` (with or without /dev/)."""
@@ -159,7 +164,8 @@ class Machine:
         if root is None:
             return
         wanted = {f"/dev/{w.name}" for w in self.places()} | {
-            f"/dev/gpt/{w.part.label}" for w in self.places() if w.part and w.part.label}
+            f"/dev/gpt/{w.part.label}" for w in self.places() if w.part and w.part.label
+        }
         for path in self.nodes - wanted:
             if root.exists(path):
                 root.remove(path)
@@ -175,11 +181,16 @@ class Machine:
         names = {where.name}
         if where.part is not None:
             names |= {f"{where.disk.name}p{where.part.index}", f"gpt/{where.part.label}"}
-        found = [f"pool {p.name}" for p in self.pools.values()
-                 if p.disk == where.disk.name and p.offset == where.offset
-                 and (where.part is not None) == (p.device != where.disk.name)]
-        found += [f"mount {m.path}" for m in self.mounts
-                  if m.special.removeprefix("/dev/") in names]
+        found = [
+            f"pool {p.name}"
+            for p in self.pools.values()
+            if p.disk == where.disk.name
+            and p.offset == where.offset
+            and (where.part is not None) == (p.device != where.disk.name)
+        ]
+        found += [
+            f"mount {m.path}" for m in self.mounts if m.special.removeprefix("/dev/") in names
+        ]
         found += [f"swap {s}" for s in self.swaps if s.removeprefix("/dev/") in names]
         if where.part is None:
             for inner in self.places():
@@ -197,9 +208,8 @@ class Machine:
 
     def fs_for(self, path: str) -> tuple[Any, str]:
         """The virtual file system that holds `path`, and the path inside it."""
-        best = max((p for p in self.files if p in ("/", path) or path.startswith(p + "/")),
-                   key=len)
-        return self.files[best], path if best == "/" else path[len(best):] or "/"
+        best = max((p for p in self.files if p in ("/", path) or path.startswith(p + "/")), key=len)
+        return self.files[best], path if best == "/" else path[len(best) :] or "/"
 
     def lay(self, path: str, tree: Tree) -> None:
         """Make `tree` visible below `path` (mounting something)."""

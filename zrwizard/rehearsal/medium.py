@@ -7,8 +7,14 @@ import hashlib
 from zrwizard.rehearsal.zfsprops import COMPATIBILITY_FILES
 from zrwizard.rehearsal.zfsstate import Tree
 
-BOOT_SIZES = {"pmbr": 512, "gptzfsboot": 131072, "gptboot": 62655, "loader": 507904,
-              "loader.efi": 659456, "zfsloader": 507904}
+BOOT_SIZES = {
+    "pmbr": 512,
+    "gptzfsboot": 131072,
+    "gptboot": 62655,
+    "loader": 507904,
+    "loader.efi": 659456,
+    "zfsloader": 507904,
+}
 RECORDED_SIZES = BOOT_SIZES | {"gptzfsboot": 176566}
 MEDIUM = "14.0-CURRENT"
 HOST = "14.3-RELEASE"
@@ -39,16 +45,26 @@ KNOWN_CODE: dict[str, set[bytes]] = {
 
 def live_tree() -> Tree:
     """The read-only root of the live medium."""
-    tree: Tree = {f"boot/{name}": data for name, data in boot_files(MEDIUM).items()
-                  if name != "zfsloader"}
+    tree: Tree = {
+        f"boot/{name}": data for name, data in boot_files(MEDIUM).items() if name != "zfsloader"
+    }
     tree |= {
         "boot/kernel/kernel": boot_file("kernel", MEDIUM, 4096),
         "boot/loader.conf": b'vfs.mountroot.timeout="10"\nkernels_autodetect="NO"\n',
         "etc/rc.conf": b'sendmail_enable="NONE"\nhostid_enable="NO"\n',
         "etc/fstab": b"/dev/iso9660/14_0_CURRENT_AMD64_CD / cd9660 ro 0 0\n",
         "etc/hosts": b"::1\t\t\tlocalhost\n127.0.0.1\t\tlocalhost\n",
-        "etc/ssh": None, "root": None, "mnt": None, "tmp": None, "var": None, "dev": None,
-        "media": None, "usr/bin": None, "usr/sbin": None, "sbin": None, "bin": None,
+        "etc/ssh": None,
+        "root": None,
+        "mnt": None,
+        "tmp": None,
+        "var": None,
+        "dev": None,
+        "media": None,
+        "usr/bin": None,
+        "usr/sbin": None,
+        "sbin": None,
+        "bin": None,
         "usr/libexec/bsdinstall": None,
     }
     for name in COMPATIBILITY_FILES:
@@ -63,15 +79,20 @@ def host_tree(hostname: str, extra: str = "") -> Tree:
         "boot/kernel/kernel": boot_file("kernel", HOST, 4096),
         "boot/loader.conf": b'zfs_load="YES"\nconsole="comconsole"\n',
         "boot/defaults/loader.conf": b'kernel="kernel"\n',
-        "etc/rc.conf": (f'hostname="{hostname}"\nifconfig_em0="DHCP"\nzfs_enable="YES"\n'
-                        'sshd_enable="YES"\n').encode(),
-        "etc/fstab": (b"# Device\t\tMountpoint\tFStype\tOptions\t\tDump\tPass#\n"
-                      b"/dev/gpt/efiboot0\t/boot/efi\tmsdosfs\trw\t\t2\t2\n"
-                      b"/dev/gpt/swap0\t\tnone\tswap\tsw\t\t0\t0\n"),
-        "etc/os-release": f'NAME=FreeBSD\nVERSION="{HOST}"\nVERSION_ID="14.3"\nID=freebsd\n'
-                          .encode(),
-        "bin/freebsd-version": f"#!/bin/sh\nUSERLAND_VERSION=\"{HOST}\"\n".encode(),
+        "etc/rc.conf": (
+            f'hostname="{hostname}"\nifconfig_em0="DHCP"\nzfs_enable="YES"\nsshd_enable="YES"\n'
+        ).encode(),
+        "etc/fstab": (
+            b"# Device\t\tMountpoint\tFStype\tOptions\t\tDump\tPass#\n"
+            b"/dev/gpt/efiboot0\t/boot/efi\tmsdosfs\trw\t\t2\t2\n"
+            b"/dev/gpt/swap0\t\tnone\tswap\tsw\t\t0\t0\n"
+        ),
+        "etc/os-release": f'NAME=FreeBSD\nVERSION="{HOST}"\nVERSION_ID="14.3"\nID=freebsd\n'.encode(),
+        "bin/freebsd-version": f'#!/bin/sh\nUSERLAND_VERSION="{HOST}"\n'.encode(),
         "etc/motd.template": extra.encode(),
-        "root": None, "tmp": None, "var": None, "usr/home": None,
+        "root": None,
+        "tmp": None,
+        "var": None,
+        "usr/home": None,
     }
     return tree

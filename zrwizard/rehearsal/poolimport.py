@@ -10,8 +10,9 @@ from zrwizard.rehearsal.zfsprops import POOL_DEFAULTS
 from zrwizard.rehearsal.zfsstate import Pool
 
 
-def options(args: list[str], with_value: str, repeated: str = "") -> tuple[
-        dict[str, str], dict[str, list[str]], list[str]]:
+def options(
+    args: list[str], with_value: str, repeated: str = ""
+) -> tuple[dict[str, str], dict[str, list[str]], list[str]]:
     """Options anywhere among the operands; the `repeated` ones collect their values."""
     found: dict[str, str] = {}
     many: dict[str, list[str]] = {letter: [] for letter in repeated}
@@ -67,8 +68,7 @@ def import_pool(call: Call, args: list[str]) -> str:
         if not pools:
             raise Fail("no pools available to import\n", 0)
         return "\n".join(_offer(m, p) for p in pools)
-    chosen = pools if "a" in found else [
-        p for p in pools if names[0] in (p.name, str(p.guid))]
+    chosen = pools if "a" in found else [p for p in pools if names[0] in (p.name, str(p.guid))]
     if not chosen and "a" not in found:
         raise Fail(f"cannot import '{names[0]}': no such pool available\n")
     errors = ""
@@ -79,17 +79,22 @@ def import_pool(call: Call, args: list[str]) -> str:
     return ""
 
 
-def _import_one(m: Machine, pool: Pool, found: dict[str, str], props: list[str],
-                new: list[str]) -> str:
+def _import_one(
+    m: Machine, pool: Pool, found: dict[str, str], props: list[str], new: list[str]
+) -> str:
     name = new[0] if new else pool.name
     if name in m.pools:
-        return (f"cannot import '{pool.name}': a pool with that name already exists\n"
-                "use the form 'zpool import <pool | id> <newpool>' to give it a new name\n")
+        return (
+            f"cannot import '{pool.name}': a pool with that name already exists\n"
+            "use the form 'zpool import <pool | id> <newpool>' to give it a new name\n"
+        )
     if _foreign(m, pool) and "f" not in found:
-        return (f"cannot import '{pool.name}': pool was previously in use from another system.\n"
-                f"Last accessed by {pool.last_host} (hostid={pool.last_hostid:x}) at "
-                f"{m.clock.ctime(pool.last_access)}\n"
-                "The pool can be imported, use 'zpool import -f' to import the pool.\n")
+        return (
+            f"cannot import '{pool.name}': pool was previously in use from another system.\n"
+            f"Last accessed by {pool.last_host} (hostid={pool.last_hostid:x}) at "
+            f"{m.clock.ctime(pool.last_access)}\n"
+            "The pool can be imported, use 'zpool import -f' to import the pool.\n"
+        )
     pool.name, pool.altroot = name, found.get("R", "")
     pool.readonly = "readonly=on" in props
     for item in props:
@@ -106,7 +111,8 @@ def _import_one(m: Machine, pool: Pool, found: dict[str, str], props: list[str],
         return ""
     complaints = mount_all(m, pool)
     return "".join(complaints) and "".join(complaints) + (
-        "Import was successful, but unable to mount some datasets")
+        "Import was successful, but unable to mount some datasets"
+    )
 
 
 def activate(m: Machine, pool: Pool) -> None:
@@ -121,13 +127,17 @@ def activate(m: Machine, pool: Pool) -> None:
 def _offer(m: Machine, pool: Pool) -> str:
     foreign = _foreign(m, pool)
     wide = max(10, len(pool.name), len(pool.device) + 2)
-    status = (" status: The pool was last accessed by another system.\n" if foreign else "")
-    action = (" action: The pool can be imported using its name or numeric identifier.\n"
-              if not foreign else
-              " action: The pool can be imported using its name or numeric identifier and\n"
-              "\tthe '-f' flag.\n   see: https://openzfs.github.io/openzfs-docs/msg/ZFS-8000-EY\n")
+    status = " status: The pool was last accessed by another system.\n" if foreign else ""
+    action = (
+        " action: The pool can be imported using its name or numeric identifier.\n"
+        if not foreign
+        else " action: The pool can be imported using its name or numeric identifier and\n"
+        "\tthe '-f' flag.\n   see: https://openzfs.github.io/openzfs-docs/msg/ZFS-8000-EY\n"
+    )
     comment = pool.props.get("comment", "")
     noted = f"comment: {comment}\n" if comment not in ("", "-") else ""
-    return (f"   pool: {pool.name}\n     id: {pool.guid}\n  state: ONLINE\n{status}{action}{noted}"
-            f" config:\n\n\t{pool.name:<{wide}s}  ONLINE\n"
-            f"\t{'  ' + pool.device:<{wide}s}  ONLINE\n")
+    return (
+        f"   pool: {pool.name}\n     id: {pool.guid}\n  state: ONLINE\n{status}{action}{noted}"
+        f" config:\n\n\t{pool.name:<{wide}s}  ONLINE\n"
+        f"\t{'  ' + pool.device:<{wide}s}  ONLINE\n"
+    )

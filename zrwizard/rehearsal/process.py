@@ -83,8 +83,13 @@ def in_sh_words(sink: Sink) -> Sink:
     async def write(data: bytes) -> None:
         text = re.sub(rb"^(?:bash|sh): line \d+: ", b"sh: ", data, flags=re.MULTILINE)
         text = re.sub(rb"(\S+): command not found.*", rb"\1: not found", text)
-        text = re.sub(rb"^sh: (\S+): filesystem is read-only", rb"sh: cannot create \1: Read-only"
-                      rb" file system", text, flags=re.MULTILINE)
+        text = re.sub(
+            rb"^sh: (\S+): filesystem is read-only",
+            rb"sh: cannot create \1: Read-only"
+            rb" file system",
+            text,
+            flags=re.MULTILINE,
+        )
         await sink(text)
 
     return write
@@ -98,20 +103,39 @@ def interpreter(**settings: Any) -> Any:
         raise RehearsalUnavailable(
             "The rehearsal needs the Python package bashkit, which has no build for this system; "
             "run the rehearsal on Linux, macOS or Windows. Everything else of zrwizard works "
-            "here.") from exc
-    return Bash(profile=ExecutionProfile.Interactive, max_commands=10**12,
-                max_loop_iterations=10**12, **settings)
+            "here."
+        ) from exc
+    return Bash(
+        profile=ExecutionProfile.Interactive,
+        max_commands=10**12,
+        max_loop_iterations=10**12,
+        **settings,
+    )
 
 
-def new_session(machine: Machine, command: str, tty: Tty | None = None, *, parent: int = 1,
-                env: dict[str, str] | None = None, cwd: str = "/") -> Session:
+def new_session(
+    machine: Machine,
+    command: str,
+    tty: Tty | None = None,
+    *,
+    parent: int = 1,
+    env: dict[str, str] | None = None,
+    cwd: str = "/",
+) -> Session:
     """A shell process with an interpreter that sees the machine's files and programs."""
     process = machine.new_process(command, parent)
     session = Session(machine, process, tty)
-    base = {"HOME": machine.home, "PATH": "/sbin:/bin:/usr/sbin:/usr/bin", "USER": "root",
-            "TERM": "vt100", "LOGNAME": "root", "SHELL": "/bin/sh"}
-    bash = interpreter(username="root", hostname=machine.hostname or "localhost", cwd=cwd,
-                       env=base | (env or {}))
+    base = {
+        "HOME": machine.home,
+        "PATH": "/sbin:/bin:/usr/sbin:/usr/bin",
+        "USER": "root",
+        "TERM": "vt100",
+        "LOGNAME": "root",
+        "SHELL": "/bin/sh",
+    }
+    bash = interpreter(
+        username="root", hostname=machine.hostname or "localhost", cwd=cwd, env=base | (env or {})
+    )
     for entry in PROGRAMS.values():
         callback = partial(_called, machine, session, entry)
         bash.add_command(entry.name, callback)
@@ -131,10 +155,16 @@ async def _called(machine: Machine, session: Session, entry: Program, io: Any) -
     return await perform(entry, Call(machine, session, entry.name, args, io, proc))
 
 
-def spawn(machine: Machine, script: Callable[[int], str], command: str, sink: Sink, *,
-          cwd: str = "/",
-          env: dict[str, str] | None = None,
-          ended: Callable[[int], None] | None = None) -> Process:
+def spawn(
+    machine: Machine,
+    script: Callable[[int], str],
+    command: str,
+    sink: Sink,
+    *,
+    cwd: str = "/",
+    env: dict[str, str] | None = None,
+    ended: Callable[[int], None] | None = None,
+) -> Process:
     """Start `script(pid)` detached; it lives until it ends, is killed, or the machine goes down."""
     session = new_session(machine, command, parent=1, env=env, cwd=cwd)
     process = session.process
@@ -170,23 +200,43 @@ def spawn(machine: Machine, script: Callable[[int], str], command: str, sink: Si
     return process
 
 
-async def nested(call: Call, argv: list[str], *, out: Sink | None = None,
-                 err: Sink | None = None, script: str | None = None) -> int:
+async def nested(
+    call: Call,
+    argv: list[str],
+    *,
+    out: Sink | None = None,
+    err: Sink | None = None,
+    script: str | None = None,
+) -> int:
     """Run another command from inside a command (timeout, env, ssh's far end)."""
     program = PROGRAMS.get(argv[0].rpartition("/")[2]) if argv else None
     if program is not None and script is None and out is None:
-        inner = Call(call.machine, call.session, program.name, argv[1:], call.io,
-                     call.machine.new_process(shlex.join(argv), call.proc.pid))
+        inner = Call(
+            call.machine,
+            call.session,
+            program.name,
+            argv[1:],
+            call.io,
+            call.machine.new_process(shlex.join(argv), call.proc.pid),
+        )
         call.session.running.add(inner.proc)
         return await perform(program, inner)
-    session = new_session(call.machine, argv[0] if argv else "sh", call.session.tty,
-                          parent=call.proc.pid, env=dict(call.io.env), cwd=str(call.io.cwd))
+    session = new_session(
+        call.machine,
+        argv[0] if argv else "sh",
+        call.session.tty,
+        parent=call.proc.pid,
+        env=dict(call.io.env),
+        cwd=str(call.io.cwd),
+    )
     session.carry = call.session.carry
     try:
         await session.run(HELPERS, call.io.stderr.write)
         status, complaint = await session.run(
             script if script is not None else shlex.join(argv),
-            out or call.io.stdout.write, err or call.io.stderr.write)
+            out or call.io.stdout.write,
+            err or call.io.stderr.write,
+        )
         if complaint and "pipe reader closed" not in complaint:
             await (err or call.io.stderr.write)(f"sh: {complaint}\n".encode())
         return status

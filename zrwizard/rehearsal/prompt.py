@@ -19,8 +19,16 @@ HERE = re.compile(r"<<(-?)\s*(['\"]?)([A-Za-z_][A-Za-z0-9_]*)\2")
 class Prompt:
     """A shell that talks to a terminal until it exits; `run` returns its exit status."""
 
-    def __init__(self, machine: Machine, tty: Tty, port: TelnetPort, *, csh: bool = False,
-                 ps1: str = "# ", cwd: str = "/") -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        tty: Tty,
+        port: TelnetPort,
+        *,
+        csh: bool = False,
+        ps1: str = "# ",
+        cwd: str = "/",
+    ) -> None:
         self.machine, self.tty, self.port = machine, tty, port
         self.csh = csh
         self.session: Session = new_session(machine, "-csh" if csh else "-sh", tty, cwd=cwd)
@@ -110,8 +118,10 @@ class Prompt:
             return
         if re.search(r"\bset\s+.*\+o\s+emacs|\bset\s+\+E", text):
             self.tty.editing = False
-        script = (f"{self._trap}__status {self.status}\n{{ {text.rstrip()}\n}} </dev/tty\n"
-                  '__report "$?" "$PS1" "$PS2"\n')
+        script = (
+            f"{self._trap}__status {self.status}\n{{ {text.rstrip()}\n}} </dev/tty\n"
+            '__report "$?" "$PS1" "$PS2"\n'
+        )
         self.session.reported = None
         self._ran = text
         status, complaint = await self.session.run(script, self._write)

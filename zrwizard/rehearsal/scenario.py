@@ -66,9 +66,16 @@ SCENARIOS: dict[str, Scenario] = {
         replace(_RESTORE, name="changed-host-key", changed_host_key=True),
         replace(_RESTORE, name="console-taken", console_taken=True),
         replace(_RESTORE, name="uefi", firmware="UEFI"),
-        replace(_RESTORE, name="transcripts", start=Start.PLAIN, recorded_machine=True,
-                power_on_at_connect=False, server_address="10.99.0.2", server_port=22,
-                password="root"),  # noqa: S106
+        replace(
+            _RESTORE,
+            name="transcripts",
+            start=Start.PLAIN,
+            recorded_machine=True,
+            power_on_at_connect=False,
+            server_address="10.99.0.2",
+            server_port=22,
+            password="root",
+        ),  # noqa: S106
     )
 }
 """By name; "wrong password" needs no scenario: give another one than `password`."""
@@ -80,4 +87,5 @@ def scenario(name: str) -> Scenario:
         return SCENARIOS[name]
     except KeyError:
         raise ValueError(
-            f"there is no rehearsal called {name!r}; there are: {', '.join(SCENARIOS)}") from None
+            f"there is no rehearsal called {name!r}; there are: {', '.join(SCENARIOS)}"
+        ) from None

@@ -67,5 +67,6 @@ def parse_bytes(text: str) -> int | None:
     if match is None:
         return None
     letter = (match[2] or "").lower()
-    return int(match[1]) * (1024 ** ("kmgtpe".index(letter) + 1) if letter in "kmgtpe" and letter
-                            else 1)
+    return int(match[1]) * (
+        1024 ** ("kmgtpe".index(letter) + 1) if letter in "kmgtpe" and letter else 1
+    )

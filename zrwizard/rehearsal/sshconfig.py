@@ -49,8 +49,13 @@ class Target:
     def control(self) -> str:
         """The ControlPath with its tokens filled in; empty or `none` where there is none."""
         path = self.get("controlpath")
-        for token, value in (("%h", self.host), ("%p", str(self.port)), ("%r", self.user),
-                             ("%n", self.alias), ("%C", f"{abs(hash(self.host)):x}")):
+        for token, value in (
+            ("%h", self.host),
+            ("%p", str(self.port)),
+            ("%r", self.user),
+            ("%n", self.alias),
+            ("%C", f"{abs(hash(self.host)):x}"),
+        ):
             path = path.replace(token, value)
         return path
 
@@ -111,8 +116,9 @@ def _configure(call: Call, target: Target, path: str) -> None:
     try:
         text = call.read(path).decode("utf-8", "replace")
     except Fail:
-        raise Fail(f"Can't open user config file {path}: No such file or directory\r\n",
-                   REFUSED) from None
+        raise Fail(
+            f"Can't open user config file {path}: No such file or directory\r\n", REFUSED
+        ) from None
     applies = True
     for number, raw in enumerate(text.splitlines(), 1):
         line = raw.strip()
@@ -123,8 +129,11 @@ def _configure(call: Call, target: Target, path: str) -> None:
             applies = any(fnmatch.fnmatch(target.alias, p) for p in value.split())
         elif applies:
             if key.lower() not in KNOWN_OPTIONS:
-                raise Fail(f"{path}: line {number}: Bad configuration option: {key.lower()}\r\n"
-                           f"{path}: terminating, 1 bad configuration options\r\n", REFUSED)
+                raise Fail(
+                    f"{path}: line {number}: Bad configuration option: {key.lower()}\r\n"
+                    f"{path}: terminating, 1 bad configuration options\r\n",
+                    REFUSED,
+                )
             _option(target, key, value.strip())
 
 
@@ -140,4 +149,5 @@ connectionattempts tcpkeepalive visualhostkey escapechar identityagent permitloc
 addkeystoagent verifyhostkeydns hashknownhosts exitonforwardfailure clearallforwardings
 kexalgorithms sendenv stdinnull sessiontype forkafterauthentication ipqos rekeylimit
 canonicalizehostname gssapiauthentication hostbasedauthentication
-"""))
+""")
+)

@@ -21,8 +21,7 @@ def key_blob(kind: str, rng: random.Random) -> bytes:
     if kind == "ssh-ed25519":
         return _string(b"ssh-ed25519") + _string(rng.randbytes(32))
     if kind == "ecdsa-sha2-nistp256":
-        return (_string(kind.encode()) + _string(b"nistp256")
-                + _string(b"\x04" + rng.randbytes(64)))
+        return _string(kind.encode()) + _string(b"nistp256") + _string(b"\x04" + rng.randbytes(64))
     modulus = b"\x00" + bytes([0x80 | rng.getrandbits(7)]) + rng.randbytes(383)
     return _string(b"ssh-rsa") + _string(b"\x01\x00\x01") + _string(modulus)
 
@@ -37,7 +36,7 @@ def kind_of(blob: bytes) -> str:
     if len(blob) < 4:
         return ""
     size = struct.unpack(">I", blob[:4])[0]
-    return blob[4:4 + size].decode("ascii", "replace")
+    return blob[4 : 4 + size].decode("ascii", "replace")
 
 
 def bits_of(blob: bytes) -> int:
@@ -55,30 +54,40 @@ def private_key(rng: random.Random, encrypted: bool = False) -> tuple[str, bytes
     public = key_blob("ssh-ed25519", rng)
     cipher, kdf = (b"aes256-ctr", b"bcrypt") if encrypted else (b"none", b"none")
     options = _string(rng.randbytes(16)) + struct.pack(">I", 16) if encrypted else b""
-    body = (b"openssh-key-v1\0" + _string(cipher) + _string(kdf) + _string(options)
-            + struct.pack(">I", 1) + _string(public) + _string(rng.randbytes(144)))
+    body = (
+        b"openssh-key-v1\0"
+        + _string(cipher)
+        + _string(kdf)
+        + _string(options)
+        + struct.pack(">I", 1)
+        + _string(public)
+        + _string(rng.randbytes(144))
+    )
     text = base64.b64encode(body).decode()
-    lines = "\n".join(text[i:i + 70] for i in range(0, len(text), 70))
+    lines = "\n".join(text[i : i + 70] for i in range(0, len(text), 70))
     marks = ("-----BEGIN OPENSSH PRIVATE KEY-----", "-----END OPENSSH PRIVATE KEY-----")
     return f"{marks[0]}\n{lines}\n{marks[1]}\n", public
 
 
 def read_private_key(text: str) -> tuple[bytes, bool] | None:
     """Public blob and "needs a passphrase" of an openssh-key-v1 file; None if it is not one."""
-    inner = "".join(text.rsplit("-----BEGIN OPENSSH PRIVATE KEY-----", maxsplit=1)[-1]
-                    .split("-----END OPENSSH PRIVATE KEY-----", maxsplit=1)[0].split())
+    inner = "".join(
+        text.rsplit("-----BEGIN OPENSSH PRIVATE KEY-----", maxsplit=1)[-1]
+        .split("-----END OPENSSH PRIVATE KEY-----", maxsplit=1)[0]
+        .split()
+    )
     try:
         data = base64.b64decode(inner, validate=True)
         if not data.startswith(b"openssh-key-v1\0"):
             return None
         at, fields = 15, []
         for _ in range(3):
-            size = struct.unpack(">I", data[at:at + 4])[0]
-            fields.append(data[at + 4:at + 4 + size])
+            size = struct.unpack(">I", data[at : at + 4])[0]
+            fields.append(data[at + 4 : at + 4 + size])
             at += 4 + size
         at += 4
-        size = struct.unpack(">I", data[at:at + 4])[0]
-        return data[at + 4:at + 4 + size], fields[0] != b"none"
+        size = struct.unpack(">I", data[at : at + 4])[0]
+        return data[at + 4 : at + 4 + size], fields[0] != b"none"
     except (ValueError, struct.error):
         return None
 

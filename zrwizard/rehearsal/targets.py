@@ -21,18 +21,52 @@ def make_target(scenario: Scenario, clock: Clock, rng: random.Random) -> Machine
     """hostC, as the scenario wants it."""
     disks = [Disk("vtbd0", scenario.disk_size, scenario.disk_serial)]
     nics = [Nic("em0", "02:49:be:ad:ba:be", link=scenario.link)]
-    cd = Disk("cd0", 107241472, "", "QEMU QEMU DVD-ROM", sector=2048, heads=0, track=0,
-              vendor="QEMU QEMU DVD-ROM 2.5+", bus=1, read_only=True, opened=1)
-    da0 = Disk("da0", GIB, "SCSI0001", "WD MyPassport", stripe=4096, heads=64, track=32,
-               attachment="vtscsi0", vendor="WD MyPassport 2.5+", bus=2, zoned=True)
+    cd = Disk(
+        "cd0",
+        107241472,
+        "",
+        "QEMU QEMU DVD-ROM",
+        sector=2048,
+        heads=0,
+        track=0,
+        vendor="QEMU QEMU DVD-ROM 2.5+",
+        bus=1,
+        read_only=True,
+        opened=1,
+    )
+    da0 = Disk(
+        "da0",
+        GIB,
+        "SCSI0001",
+        "WD MyPassport",
+        stripe=4096,
+        heads=64,
+        track=32,
+        attachment="vtscsi0",
+        vendor="WD MyPassport 2.5+",
+        bus=2,
+        zoned=True,
+    )
     if scenario.recorded_machine:
         disks[0].size = 4 * GIB
-        ada0 = Disk("ada0", GIB, "SATA0001", "QEMU HARDDISK", rotation="5400",
-                    vendor="QEMU HARDDISK 2.5+", bus=3)
+        ada0 = Disk(
+            "ada0",
+            GIB,
+            "SATA0001",
+            "QEMU HARDDISK",
+            rotation="5400",
+            vendor="QEMU HARDDISK 2.5+",
+            bus=3,
+        )
         disks += [Disk("vtbd1", 4 * GIB, "ZRDISK0002"), cd, ada0, da0]
-        nics.append(Nic("vtnet0", "52:54:00:99:00:01",
-                        options="80028<VLAN_MTU,JUMBO_MTU,LINKSTATE>",
-                        media="Ethernet autoselect (10Gbase-T <full-duplex>)"))
+        nics.append(
+            Nic(
+                "vtnet0",
+                "52:54:00:99:00:01",
+                options="80028<VLAN_MTU,JUMBO_MTU,LINKSTATE>",
+                media="Ethernet autoselect (10Gbase-T <full-duplex>)",
+            )
+        )
     else:
         disks.append(cd)
         if scenario.trap_disk:
@@ -40,8 +74,11 @@ def make_target(scenario: Scenario, clock: Clock, rng: random.Random) -> Machine
             da0.other_owner = True
             disks.append(da0)
     machine = Machine("hostC", clock, rng, disks, nics, dhcp=scenario.dhcp)
-    machine.kenv = {"smbios.system.maker": "QEMU", "smbios.system.product":
-                    "Standard PC (i440FX + PIIX, 1996)", "smbios.bios.vendor": "SeaBIOS"}
+    machine.kenv = {
+        "smbios.system.maker": "QEMU",
+        "smbios.system.product": "Standard PC (i440FX + PIIX, 1996)",
+        "smbios.bios.vendor": "SeaBIOS",
+    }
     machine.sysctls = {"machdep.bootmethod": scenario.firmware}
     if scenario.old_pool_on_disk:
         old_pool(disks[0], "zroot", rng, clock, host="hostA", hostid=0x4B2FCD83)
@@ -57,19 +94,30 @@ def make_target(scenario: Scenario, clock: Clock, rng: random.Random) -> Machine
     return machine
 
 
-def old_pool(disk: Disk, name: str, rng: random.Random, clock: Clock, *, host: str = "",
-             hostid: int = 0) -> None:
+def old_pool(
+    disk: Disk, name: str, rng: random.Random, clock: Clock, *, host: str = "", hostid: int = 0
+) -> None:
     """A GPT with one partition and a pool in it, exported unless a host still owns it."""
     disk.table = gpt.new_table(disk)
     room = gpt.autofill(disk.table, None, None, 2048)
-    part = gpt.place(disk, disk.table, room, kind="freebsd-zfs", index=1, label=f"{name}0",
-                     rng=rng)
+    part = gpt.place(disk, disk.table, room, kind="freebsd-zfs", index=1, label=f"{name}0", rng=rng)
     size = part.count * disk.sector
     offset = part.start * disk.sector
     when = int(clock.now()) - 40 * 86400
-    pool = Pool(name, rng.getrandbits(63), f"gpt/{part.label}", disk.name, offset,
-                usable_size(size), 12, features=features_of("off"), exported=not hostid,
-                last_host=host, last_hostid=hostid, last_access=when)
+    pool = Pool(
+        name,
+        rng.getrandbits(63),
+        f"gpt/{part.label}",
+        disk.name,
+        offset,
+        usable_size(size),
+        12,
+        features=features_of("off"),
+        exported=not hostid,
+        last_host=host,
+        last_hostid=hostid,
+        last_access=when,
+    )
     pool.datasets[""] = Dataset("", rng.getrandbits(63), 1, when, bulk=300 << 20)
     pool.datasets["2024"] = Dataset("2024", rng.getrandbits(63), 12, when + 60, bulk=120 << 20)
     disk.overwrite(offset, Content(size, pool=pool))
@@ -96,13 +144,17 @@ def live_files(machine: Machine) -> None:
         machine.lay("/tmp/bsdinstall_etc", {})  # noqa: S108
         if not root.exists("/etc/resolv.conf"):
             root.symlink("/tmp/bsdinstall_etc/resolv.conf", "/etc/resolv.conf")  # noqa: S108
-        machine.mounts = [Mount(ROOT_DEVICE, "/", "cd9660", "ro", "local, read-only"),
-                          Mount("devfs", "/dev", "devfs", "rw"),
-                          Mount("tmpfs", "/tmp", "tmpfs", "rw", "local"),  # noqa: S108
-                          Mount("tmpfs", "/var", "tmpfs", "rw", "local")]
+        machine.mounts = [
+            Mount(ROOT_DEVICE, "/", "cd9660", "ro", "local, read-only"),
+            Mount("devfs", "/dev", "devfs", "rw"),
+            Mount("tmpfs", "/tmp", "tmpfs", "rw", "local"),  # noqa: S108
+            Mount("tmpfs", "/var", "tmpfs", "rw", "local"),
+        ]
     else:
-        machine.mounts = [Mount("zroot/ROOT/default", "/", "zfs", "rw,noatime,nfsv4acls"),
-                          Mount("devfs", "/dev", "devfs", "rw")]
+        machine.mounts = [
+            Mount("zroot/ROOT/default", "/", "zfs", "rw,noatime,nfsv4acls"),
+            Mount("devfs", "/dev", "devfs", "rw"),
+        ]
     machine.nodes.clear()
     machine.refresh_nodes()
 

@@ -19,8 +19,9 @@ ROOM = 1 << 20
 class TelnetPort:
     """Listens on loopback; `feed` gets the typed bytes, `send` writes to who is connected."""
 
-    def __init__(self, feed: Callable[[bytes], None],
-                 connected: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, feed: Callable[[bytes], None], connected: Callable[[], None] = lambda: None
+    ) -> None:
         self._feed = feed
         self._connected = connected
         self._turn = asyncio.Lock()

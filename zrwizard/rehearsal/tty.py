@@ -24,8 +24,14 @@ INTR, EOF, START, STOP, STATUS, QUIT = 0x03, 0x04, 0x11, 0x13, 0x14, 0x1C
 class Tty:
     """One serial port. `send` takes what goes out; `interrupted` is called on ^C."""
 
-    def __init__(self, send: Callable[[bytes], None], *, noise: float = 0.0,
-                 rng: random.Random | None = None, queue: int = QUEUE) -> None:
+    def __init__(
+        self,
+        send: Callable[[bytes], None],
+        *,
+        noise: float = 0.0,
+        rng: random.Random | None = None,
+        queue: int = QUEUE,
+    ) -> None:
         self._send = send
         self.limit = queue
         self.noise = noise
@@ -94,7 +100,7 @@ class Tty:
             self._rub()
         elif byte == KILL:
             gone = len(self._unfinished())
-            del self._queue[len(self._queue) - gone:]
+            del self._queue[len(self._queue) - gone :]
             self._show(b"\b \b" * gone)
         elif byte == WERASE:
             while self._queue and self._queue[-1] == 0x20 and self._rub():
@@ -145,7 +151,7 @@ class Tty:
         while True:
             stop = next((i for i, b in enumerate(self._queue) if b in (0x0A, END)), None)
             if stop is not None:
-                taken, self._queue = self._queue[:stop + 1], self._queue[stop + 1:]
+                taken, self._queue = self._queue[: stop + 1], self._queue[stop + 1 :]
                 return bytes(b for b in taken if b != END)
             await self._changed()
 
@@ -181,8 +187,12 @@ class Tty:
         """A program writes: newlines go out as CR LF, kernel messages may fall in between."""
         if not data:
             return
-        if self.noise and self.noise_lines and not self.quiet() \
-                and self._rng.random() < self.noise * len(data) / TYPICAL:
+        if (
+            self.noise
+            and self.noise_lines
+            and not self.quiet()
+            and self._rng.random() < self.noise * len(data) / TYPICAL
+        ):
             cut = self._rng.randrange(len(data) + 1)
             self._plain(data[:cut])
             self.kernel(self._rng.choice(self.noise_lines))

@@ -36,14 +36,27 @@ from zrwizard.rehearsal.telnet import TelnetPort
 from zrwizard.rehearsal.tty import Tty
 
 T = TypeVar("T")
-PROGRAM_MODULES = (cmd_disk, cmd_files, cmd_gpart, cmd_inner, cmd_net, cmd_process, cmd_ssh,
-                   cmd_system, cmd_zfs, cmd_zpool)
+PROGRAM_MODULES = (
+    cmd_disk,
+    cmd_files,
+    cmd_gpart,
+    cmd_inner,
+    cmd_net,
+    cmd_process,
+    cmd_ssh,
+    cmd_system,
+    cmd_zfs,
+    cmd_zpool,
+)
 """Importing them fills the table of programs."""
 KERNEL_NOISE = (
-    "em0: link state changed to UP", "ugen0.2: <QEMU QEMU USB Tablet> at usbus0",
-    "uhid0: <QEMU QEMU USB Tablet> on usbus0", "calcru: runtime went backwards from 3 usec to 2 "
-    "usec for pid 11 (idle)", "random: unblocking device.", "Limiting closed port RST response "
-    "from 312 to 200 packets/sec", "pid 912 (sh), jid 0, uid 0: exited on signal 2",
+    "em0: link state changed to UP",
+    "ugen0.2: <QEMU QEMU USB Tablet> at usbus0",
+    "uhid0: <QEMU QEMU USB Tablet> on usbus0",
+    "calcru: runtime went backwards from 3 usec to 2 usec for pid 11 (idle)",
+    "random: unblocking device.",
+    "Limiting closed port RST response from 312 to 200 packets/sec",
+    "pid 912 (sh), jid 0, uid 0: exited on signal 2",
 )
 PATIENCE = 10.0
 
@@ -56,8 +69,13 @@ class Rehearsal:
     Raises `RehearsalUnavailable` where the virtual shell is not installed.
     """
 
-    def __init__(self, speed: float = 20.0, seed: int = 1, noise: float = 0.0,
-                 scenario: Scenario | str = "restore") -> None:
+    def __init__(
+        self,
+        speed: float = 20.0,
+        seed: int = 1,
+        noise: float = 0.0,
+        scenario: Scenario | str = "restore",
+    ) -> None:
         interpreter()
         self.scenario = _named(scenario) if isinstance(scenario, str) else scenario
         self.clock = Clock(speed)
@@ -97,8 +115,12 @@ class Rehearsal:
             raise self._failure
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Pull all plugs."""
         del kind, value, trace
         self.close()

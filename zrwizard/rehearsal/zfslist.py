@@ -61,10 +61,21 @@ def _select(m: Machine, names: list[str], found: dict[str, str], kinds: set[str]
 
 
 def _kinds(text: str, names: list[str]) -> set[str]:
-    words = text.split(",") if text else (
-        ["snapshot"] if names and all("@" in n for n in names) else ["filesystem", "volume"])
-    full = {"fs": "filesystem", "snap": "snapshot", "vol": "volume", "filesystem": "filesystem",
-            "snapshot": "snapshot", "volume": "volume", "bookmark": "bookmark", "all": "all"}
+    words = (
+        text.split(",")
+        if text
+        else (["snapshot"] if names and all("@" in n for n in names) else ["filesystem", "volume"])
+    )
+    full = {
+        "fs": "filesystem",
+        "snap": "snapshot",
+        "vol": "volume",
+        "filesystem": "filesystem",
+        "snapshot": "snapshot",
+        "volume": "volume",
+        "bookmark": "bookmark",
+        "all": "all",
+    }
     kinds = set()
     for word in words:
         if word not in full:
@@ -80,15 +91,21 @@ def list_datasets(call: Call, args: list[str]) -> str:
     found, _, names = options(args, "otdsS")
     kinds = _kinds(found.get("t", ""), names)
     if kinds == {"bookmark"}:
-        return "".join(f"{p.full(d)}#{b}\t-\t-\t{size}\t-\n" for p in call.machine.pools.values()
-                       for d in p.ordered() for b, (_, size) in d.bookmarks.items())
+        return "".join(
+            f"{p.full(d)}#{b}\t-\t-\t{size}\t-\n"
+            for p in call.machine.pools.values()
+            for d in p.ordered()
+            for b, (_, size) in d.bookmarks.items()
+        )
     for pool in call.machine.pools.values():
         for ds in pool.datasets.values():
             refresh(call.machine, ds)
     things = _select(call.machine, names, found, kinds)
     exact = "p" in found
-    props = [ALIASES.get(p, p) for p in
-             found.get("o", "name,used,available,referenced,mountpoint").split(",")]
+    props = [
+        ALIASES.get(p, p)
+        for p in found.get("o", "name,used,available,referenced,mountpoint").split(",")
+    ]
     rows = []
     for thing in things:
         row = [value_of(thing, p, exact=exact)[0] for p in props]
@@ -102,16 +119,22 @@ def list_datasets(call: Call, args: list[str]) -> str:
     if "s" in found or "S" in found:
         given = found.get("s", found.get("S", ""))
         prop = ALIASES.get(given, given)
-        keyed = sorted(zip(things, rows, strict=True), reverse="S" in found,
-                       key=lambda t: _sortable(value_of(t[0], prop, exact=True)[0]))
+        keyed = sorted(
+            zip(things, rows, strict=True),
+            reverse="S" in found,
+            key=lambda t: _sortable(value_of(t[0], prop, exact=True)[0]),
+        )
         rows = [r for _, r in keyed]
     if "H" in found:
         return "".join("\t".join(r) + "\n" for r in rows)
     if not rows:
         raise Fail("no datasets available\n", 0)
     heads = [LIST_HEADS.get(p, p.upper()) for p in props]
-    right = {i for i, p in enumerate(props) if p in ("used", "available", "referenced", "guid",
-                                                    "createtxg", "compressratio")}
+    right = {
+        i
+        for i, p in enumerate(props)
+        if p in ("used", "available", "referenced", "guid", "createtxg", "compressratio")
+    }
     return table(rows, heads, right)
 
 
@@ -140,8 +163,13 @@ def get_properties(call: Call, args: list[str]) -> str:
             if not value or (sources and source.split()[0] not in sources):
                 continue
             got = thing[1].received.get(prop, "-") if thing[2] is None else "-"
-            cells = {"name": full_name(thing), "property": prop, "value": value,
-                     "source": source, "received": got}
+            cells = {
+                "name": full_name(thing),
+                "property": prop,
+                "value": value,
+                "source": source,
+                "received": got,
+            }
             rows.append([cells[c] for c in columns])
     if "H" in found:
         return "".join("\t".join(r) + "\n" for r in rows)
@@ -154,8 +182,10 @@ def _wanted(text: str, thing: Thing) -> list[str]:
     pool, ds, snap = thing
     if snap is not None:
         return SNAPSHOT_ORDER
-    user = sorted({k for d in (ds, pool.datasets[""]) for k in (*d.local, *d.received)
-                   if ":" in k})
-    known = DATASET_ORDER if not ds.origin else [
-        *DATASET_ORDER[:6], "mounted", "origin", *DATASET_ORDER[7:]]
+    user = sorted({k for d in (ds, pool.datasets[""]) for k in (*d.local, *d.received) if ":" in k})
+    known = (
+        DATASET_ORDER
+        if not ds.origin
+        else [*DATASET_ORDER[:6], "mounted", "origin", *DATASET_ORDER[7:]]
+    )
     return [*known, *user]

@@ -15,9 +15,12 @@ def mount_dataset(m: Machine, pool: Pool, ds: Dataset, *, read_only: bool = Fals
     if ds.mounted_at:
         raise Fail(f"cannot mount '{name}': filesystem already mounted\n")
     if not path.startswith("/"):
-        raise Fail(f"cannot mount '{name}': no mountpoint set\n" if path == "none" else
-                   f"cannot mount '{name}': legacy mountpoint\nuse mount(8) to mount this "
-                   "filesystem\n")
+        raise Fail(
+            f"cannot mount '{name}': no mountpoint set\n"
+            if path == "none"
+            else f"cannot mount '{name}': legacy mountpoint\nuse mount(8) to mount this "
+            "filesystem\n"
+        )
     if canmount(pool, ds) == "off":
         raise Fail(f"cannot mount '{name}': 'canmount' property is set to 'off'\n")
     if not reachable(m, path):
@@ -47,8 +50,11 @@ def unmount_dataset(m: Machine, pool: Pool, ds: Dataset, *, force: bool = False)
     if found is None:
         ds.mounted_at = ""
         return
-    above = [x for x in m.mounts[m.mounts.index(found) + 1:]
-             if x.path == found.path or x.path.startswith(found.path.rstrip("/") + "/")]
+    above = [
+        x
+        for x in m.mounts[m.mounts.index(found) + 1 :]
+        if x.path == found.path or x.path.startswith(found.path.rstrip("/") + "/")
+    ]
     if above and not force:
         raise Fail(f"cannot unmount '{found.path}': pool or dataset is busy\n")
     unmount(m, found)

@@ -6,22 +6,70 @@ from zrwizard.rehearsal.sizes import words
 
 # Settable file system properties and their defaults, in the order of `zfs get all`.
 DEFAULTS: dict[str, str] = {
-    "quota": "none", "reservation": "none", "recordsize": "131072", "mountpoint": "",
-    "sharenfs": "off", "checksum": "on", "compression": "on", "atime": "on", "devices": "on",
-    "exec": "on", "setuid": "on", "readonly": "off", "jailed": "off", "snapdir": "hidden",
-    "aclmode": "discard", "aclinherit": "restricted", "canmount": "on", "xattr": "on",
-    "copies": "1", "vscan": "off", "nbmand": "off", "sharesmb": "off", "refquota": "none",
-    "refreservation": "none", "primarycache": "all", "secondarycache": "all",
-    "logbias": "latency", "dedup": "off", "mlslabel": "none", "sync": "standard",
-    "dnodesize": "legacy", "volmode": "default", "filesystem_limit": "none",
-    "snapshot_limit": "none", "filesystem_count": "none", "snapshot_count": "none",
-    "snapdev": "hidden", "acltype": "nfsv4", "context": "none", "fscontext": "none",
-    "defcontext": "none", "rootcontext": "none", "relatime": "off",
-    "redundant_metadata": "all", "overlay": "on", "encryption": "off", "keylocation": "none",
-    "keyformat": "none", "pbkdf2iters": "0", "special_small_blocks": "0",
+    "quota": "none",
+    "reservation": "none",
+    "recordsize": "131072",
+    "mountpoint": "",
+    "sharenfs": "off",
+    "checksum": "on",
+    "compression": "on",
+    "atime": "on",
+    "devices": "on",
+    "exec": "on",
+    "setuid": "on",
+    "readonly": "off",
+    "jailed": "off",
+    "snapdir": "hidden",
+    "aclmode": "discard",
+    "aclinherit": "restricted",
+    "canmount": "on",
+    "xattr": "on",
+    "copies": "1",
+    "vscan": "off",
+    "nbmand": "off",
+    "sharesmb": "off",
+    "refquota": "none",
+    "refreservation": "none",
+    "primarycache": "all",
+    "secondarycache": "all",
+    "logbias": "latency",
+    "dedup": "off",
+    "mlslabel": "none",
+    "sync": "standard",
+    "dnodesize": "legacy",
+    "volmode": "default",
+    "filesystem_limit": "none",
+    "snapshot_limit": "none",
+    "filesystem_count": "none",
+    "snapshot_count": "none",
+    "snapdev": "hidden",
+    "acltype": "nfsv4",
+    "context": "none",
+    "fscontext": "none",
+    "defcontext": "none",
+    "rootcontext": "none",
+    "relatime": "off",
+    "redundant_metadata": "all",
+    "overlay": "on",
+    "encryption": "off",
+    "keylocation": "none",
+    "keyformat": "none",
+    "pbkdf2iters": "0",
+    "special_small_blocks": "0",
 }
-NOT_INHERITED = {"quota", "reservation", "canmount", "refquota", "refreservation", "encryption",
-                 "keylocation", "keyformat", "pbkdf2iters", "filesystem_limit", "snapshot_limit"}
+NOT_INHERITED = {
+    "quota",
+    "reservation",
+    "canmount",
+    "refquota",
+    "refreservation",
+    "encryption",
+    "keylocation",
+    "keyformat",
+    "pbkdf2iters",
+    "filesystem_limit",
+    "snapshot_limit",
+}
 DATASET_ORDER = words("""
 type creation used available referenced compressratio mounted quota reservation recordsize
 mountpoint sharenfs checksum compression atime devices exec setuid readonly jailed snapdir
@@ -40,34 +88,110 @@ userrefs objsetid mlslabel refcompressratio written logicalreferenced acltype co
 fscontext defcontext rootcontext encryption
 """)
 READ_ONLY = {
-    "type", "creation", "used", "available", "referenced", "compressratio", "mounted", "origin",
-    "createtxg", "guid", "usedbysnapshots", "usedbydataset", "usedbychildren", "written",
-    "usedbyrefreservation", "objsetid", "refcompressratio", "logicalused", "logicalreferenced",
-    "receive_resume_token", "name", "version", "utf8only", "normalization", "casesensitivity",
-    "defer_destroy", "userrefs", "clones", "encryptionroot", "keystatus",
+    "type",
+    "creation",
+    "used",
+    "available",
+    "referenced",
+    "compressratio",
+    "mounted",
+    "origin",
+    "createtxg",
+    "guid",
+    "usedbysnapshots",
+    "usedbydataset",
+    "usedbychildren",
+    "written",
+    "usedbyrefreservation",
+    "objsetid",
+    "refcompressratio",
+    "logicalused",
+    "logicalreferenced",
+    "receive_resume_token",
+    "name",
+    "version",
+    "utf8only",
+    "normalization",
+    "casesensitivity",
+    "defer_destroy",
+    "userrefs",
+    "clones",
+    "encryptionroot",
+    "keystatus",
 }
-ALIASES = {"avail": "available", "refer": "referenced", "compress": "compression",
-           "rdonly": "readonly", "recsize": "recordsize", "ratio": "compressratio",
-           "checksum": "checksum", "reserv": "reservation", "refratio": "refcompressratio"}
-NUMBERS = {"used", "available", "referenced", "usedbysnapshots", "usedbydataset",
-           "usedbychildren", "usedbyrefreservation", "written", "logicalused",
-           "logicalreferenced", "recordsize"}
+ALIASES = {
+    "avail": "available",
+    "refer": "referenced",
+    "compress": "compression",
+    "rdonly": "readonly",
+    "recsize": "recordsize",
+    "ratio": "compressratio",
+    "checksum": "checksum",
+    "reserv": "reservation",
+    "refratio": "refcompressratio",
+}
+NUMBERS = {
+    "used",
+    "available",
+    "referenced",
+    "usedbysnapshots",
+    "usedbydataset",
+    "usedbychildren",
+    "usedbyrefreservation",
+    "written",
+    "logicalused",
+    "logicalreferenced",
+    "recordsize",
+}
 POOL_DEFAULTS: dict[str, str] = {
-    "altroot": "-", "bootfs": "-", "delegation": "on", "autoreplace": "off", "cachefile": "-",
-    "failmode": "wait", "listsnapshots": "off", "autoexpand": "off", "ashift": "0",
-    "comment": "-", "multihost": "off", "autotrim": "off", "compatibility": "off",
-    "version": "-", "readonly": "off",
+    "altroot": "-",
+    "bootfs": "-",
+    "delegation": "on",
+    "autoreplace": "off",
+    "cachefile": "-",
+    "failmode": "wait",
+    "listsnapshots": "off",
+    "autoexpand": "off",
+    "ashift": "0",
+    "comment": "-",
+    "multihost": "off",
+    "autotrim": "off",
+    "compatibility": "off",
+    "version": "-",
+    "readonly": "off",
 }
 POOL_ORDER = words("""
 size capacity altroot health guid version bootfs delegation autoreplace cachefile failmode
 listsnapshots autoexpand dedupratio free allocated readonly ashift comment expandsize
 freeing fragmentation leaked multihost checkpoint load_guid autotrim compatibility
 """)
-POOL_READ_ONLY = {"size", "capacity", "health", "guid", "dedupratio", "free", "allocated",
-                  "expandsize", "freeing", "fragmentation", "leaked", "load_guid"}
-ACTIVE = {"lz4_compress", "spacemap_histogram", "enabled_txg", "hole_birth",
-          "extensible_dataset", "embedded_data", "userobj_accounting", "project_quota",
-          "spacemap_v2", "log_spacemap", "head_errlog"}
+POOL_READ_ONLY = {
+    "size",
+    "capacity",
+    "health",
+    "guid",
+    "dedupratio",
+    "free",
+    "allocated",
+    "expandsize",
+    "freeing",
+    "fragmentation",
+    "leaked",
+    "load_guid",
+}
+ACTIVE = {
+    "lz4_compress",
+    "spacemap_histogram",
+    "enabled_txg",
+    "hole_birth",
+    "extensible_dataset",
+    "embedded_data",
+    "userobj_accounting",
+    "project_quota",
+    "spacemap_v2",
+    "log_spacemap",
+    "head_errlog",
+}
 FEATURES = words("""
 async_destroy empty_bpobj lz4_compress multi_vdev_crash_dump spacemap_histogram enabled_txg
 hole_birth extensible_dataset embedded_data bookmarks filesystem_limits large_blocks
@@ -78,10 +202,23 @@ zstd_compress draid zilsaxattr head_errlog blake3
 """)
 _NOT_21 = {"zilsaxattr", "head_errlog", "blake3"}
 _NOT_20 = _NOT_21 | {"draid"}
-_NOT_12 = _NOT_20 | {"livelist", "device_rebuild", "zstd_compress", "redaction_bookmarks",
-                     "redacted_datasets", "bookmark_written", "log_spacemap", "bookmark_v2",
-                     "encryption", "project_quota", "userobj_accounting", "large_dnode", "edonr",
-                     "resilver_defer", "allocation_classes"}
+_NOT_12 = _NOT_20 | {
+    "livelist",
+    "device_rebuild",
+    "zstd_compress",
+    "redaction_bookmarks",
+    "redacted_datasets",
+    "bookmark_written",
+    "log_spacemap",
+    "bookmark_v2",
+    "encryption",
+    "project_quota",
+    "userobj_accounting",
+    "large_dnode",
+    "edonr",
+    "resilver_defer",
+    "allocation_classes",
+}
 COMPATIBILITY_FILES = words("""
 2018 2019 2020 2021 compat-2018 compat-2019 compat-2020 compat-2021 freebsd-11.0
 freebsd-11.1 freebsd-11.2 freebsd-11.3 freebsd-11.4 freebsd-12.0 freebsd-12.1 freebsd-12.2
@@ -102,5 +239,6 @@ def features_of(compatibility: str) -> dict[str, str]:
         left_out = _NOT_20
     else:
         left_out = _NOT_12
-    return {f: "disabled" if f in left_out else "active" if f in ACTIVE else "enabled"
-            for f in FEATURES}
+    return {
+        f: "disabled" if f in left_out else "active" if f in ACTIVE else "enabled" for f in FEATURES
+    }

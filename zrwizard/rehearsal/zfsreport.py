@@ -25,19 +25,34 @@ from zrwizard.rehearsal.zfsstate import (
 def dataset_value(pool: Pool, ds: Dataset, prop: str, *, exact: bool) -> tuple[str, str]:
     """Value and source of any property of a file system; ("", "") where there is none such."""
     simple: dict[str, object] = {
-        "name": pool.full(ds), "type": "filesystem", "guid": ds.guid, "createtxg": ds.createtxg,
+        "name": pool.full(ds),
+        "type": "filesystem",
+        "guid": ds.guid,
+        "createtxg": ds.createtxg,
         "creation": ds.creation if exact else short_date(ds.creation),
-        "used": used(pool, ds), "available": available(pool),
-        "referenced": referenced(pool, ds), "usedbydataset": used_by_dataset(pool, ds),
-        "usedbysnapshots": used_by_snapshots(ds), "usedbychildren": used_by_children(pool, ds),
-        "usedbyrefreservation": 0, "written": max(
-            0, referenced(pool, ds) - (ds.snapshots[-1].referenced if ds.snapshots else 0)),
-        "logicalused": used(pool, ds), "logicalreferenced": referenced(pool, ds) // 2,
+        "used": used(pool, ds),
+        "available": available(pool),
+        "referenced": referenced(pool, ds),
+        "usedbydataset": used_by_dataset(pool, ds),
+        "usedbysnapshots": used_by_snapshots(ds),
+        "usedbychildren": used_by_children(pool, ds),
+        "usedbyrefreservation": 0,
+        "written": max(
+            0, referenced(pool, ds) - (ds.snapshots[-1].referenced if ds.snapshots else 0)
+        ),
+        "logicalused": used(pool, ds),
+        "logicalreferenced": referenced(pool, ds) // 2,
         "compressratio": "1.00" if exact else "1.00x",
         "refcompressratio": "1.00" if exact else "1.00x",
-        "mounted": "yes" if ds.mounted_at else "no", "version": "5", "utf8only": "off",
-        "normalization": "none", "casesensitivity": "sensitive", "objsetid": 54,
-        "origin": ds.origin or "-", "receive_resume_token": "-", "encryptionroot": "-",
+        "mounted": "yes" if ds.mounted_at else "no",
+        "version": "5",
+        "utf8only": "off",
+        "normalization": "none",
+        "casesensitivity": "sensitive",
+        "objsetid": 54,
+        "origin": ds.origin or "-",
+        "receive_resume_token": "-",
+        "encryptionroot": "-",
         "keystatus": "-",
     }
     if prop in simple:
@@ -52,25 +67,40 @@ def dataset_value(pool: Pool, ds: Dataset, prop: str, *, exact: bool) -> tuple[s
         return ("-", "-") if ":" in prop else ("", "")
     if prop == "recordsize" and not exact:
         value = nice(int(value))
-    if exact and prop in ("quota", "reservation", "refquota", "refreservation") \
-            and value == "none":
+    if exact and prop in ("quota", "reservation", "refquota", "refreservation") and value == "none":
         value = "0"
     return value, source
 
 
-def snapshot_value(pool: Pool, ds: Dataset, snap: Snapshot, prop: str, *,
-                   exact: bool) -> tuple[str, str]:
+def snapshot_value(
+    pool: Pool, ds: Dataset, snap: Snapshot, prop: str, *, exact: bool
+) -> tuple[str, str]:
     """Value and source of any property of a snapshot."""
     simple: dict[str, object] = {
-        "name": f"{pool.full(ds)}@{snap.name}", "type": "snapshot", "guid": snap.guid,
-        "createtxg": snap.createtxg, "used": snap.used, "referenced": snap.referenced,
-        "creation": snap.creation if exact else short_date(snap.creation), "available": "-",
-        "mountpoint": "-", "origin": "-", "mounted": "-", "canmount": "-",
-        "written": snap.referenced, "compressratio": "1.00" if exact else "1.00x",
-        "refcompressratio": "1.00" if exact else "1.00x", "defer_destroy": "off",
-        "userrefs": len(snap.holds), "logicalreferenced": snap.referenced // 2, "objsetid": 55,
-        "version": "5", "utf8only": "off", "normalization": "none",
-        "casesensitivity": "sensitive", "receive_resume_token": "-",
+        "name": f"{pool.full(ds)}@{snap.name}",
+        "type": "snapshot",
+        "guid": snap.guid,
+        "createtxg": snap.createtxg,
+        "used": snap.used,
+        "referenced": snap.referenced,
+        "creation": snap.creation if exact else short_date(snap.creation),
+        "available": "-",
+        "mountpoint": "-",
+        "origin": "-",
+        "mounted": "-",
+        "canmount": "-",
+        "written": snap.referenced,
+        "compressratio": "1.00" if exact else "1.00x",
+        "refcompressratio": "1.00" if exact else "1.00x",
+        "defer_destroy": "off",
+        "userrefs": len(snap.holds),
+        "logicalreferenced": snap.referenced // 2,
+        "objsetid": 55,
+        "version": "5",
+        "utf8only": "off",
+        "normalization": "none",
+        "casesensitivity": "sensitive",
+        "receive_resume_token": "-",
     }
     if prop in simple:
         value = simple[prop]
@@ -89,11 +119,21 @@ def pool_value(pool: Pool, prop: str, *, exact: bool) -> tuple[str, str]:
     free = pool.size - alloc
     cap = 100 * alloc // pool.size if pool.size else 0
     simple: dict[str, object] = {
-        "name": pool.name, "size": pool.size, "allocated": alloc, "free": free,
-        "capacity": cap if exact else f"{cap}%", "health": "ONLINE", "guid": pool.guid,
-        "dedupratio": "1.00" if exact else "1.00x", "expandsize": "-", "freeing": "0",
-        "fragmentation": "0" if exact else "0%", "leaked": "0", "load_guid": pool.load_guid,
-        "checkpoint": "-", "readonly": "on" if pool.readonly else "off",
+        "name": pool.name,
+        "size": pool.size,
+        "allocated": alloc,
+        "free": free,
+        "capacity": cap if exact else f"{cap}%",
+        "health": "ONLINE",
+        "guid": pool.guid,
+        "dedupratio": "1.00" if exact else "1.00x",
+        "expandsize": "-",
+        "freeing": "0",
+        "fragmentation": "0" if exact else "0%",
+        "leaked": "0",
+        "load_guid": pool.load_guid,
+        "checkpoint": "-",
+        "readonly": "on" if pool.readonly else "off",
     }
     if prop in simple:
         value = simple[prop]
@@ -114,12 +154,15 @@ def pool_value(pool: Pool, prop: str, *, exact: bool) -> tuple[str, str]:
 
 def table(rows: list[list[str]], heads: list[str], right: set[int]) -> str:
     """Columns two blanks apart, as zfs list prints them; the last one is not padded."""
-    wide = [max(len(h), *(len(r[i]) for r in rows)) if rows else len(h)
-            for i, h in enumerate(heads)]
+    wide = [
+        max(len(h), *(len(r[i]) for r in rows)) if rows else len(h) for i, h in enumerate(heads)
+    ]
     text = ""
     for row in [heads, *rows]:
-        cells = [c.rjust(wide[i]) if i in right else
-                 (c if i == len(row) - 1 else c.ljust(wide[i])) for i, c in enumerate(row)]
+        cells = [
+            c.rjust(wide[i]) if i in right else (c if i == len(row) - 1 else c.ljust(wide[i]))
+            for i, c in enumerate(row)
+        ]
         text += "  ".join(cells) + "\n"
     return text
 

@@ -183,7 +183,7 @@ def lookup(pool: Pool, ds: Dataset, prop: str) -> tuple[str | None, str]:
             value, source = own(above, prop)
             if value is not None:
                 if prop == "mountpoint" and value.startswith("/"):
-                    tail = ds.rel[len(above.rel):].lstrip("/")
+                    tail = ds.rel[len(above.rel) :].lstrip("/")
                     value = f"{value.rstrip('/')}/{tail}"
                 del source
                 return value, f"inherited from {pool.full(above)}"

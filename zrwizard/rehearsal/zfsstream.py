@@ -1,10 +1,10 @@
 """zfs send and zfs receive. A stream in a pipe is a few words that name data in memory.
 
-    ZRS1 <id>         a stream begins
-    S <n>             snapshot n of it begins
-    D <bytes>         that many bytes went by
-    E <n>             snapshot n is complete
-    END               the stream is complete
+ZRS1 <id>         a stream begins
+S <n>             snapshot n of it begins
+D <bytes>         that many bytes went by
+E <n>             snapshot n is complete
+END               the stream is complete
 """
 
 from __future__ import annotations
@@ -71,8 +71,9 @@ def plan_stream(m: Machine, name: str, found: dict[str, str]) -> StreamPlan:
         snap = ds.snapshot(snap_name)
         if snap is None:
             if "s" not in found:
-                plan.missing.append(f"WARNING: could not send {pool.full(ds)}@{snap_name}: does "
-                                    "not exist\n")
+                plan.missing.append(
+                    f"WARNING: could not send {pool.full(ds)}@{snap_name}: does not exist\n"
+                )
             continue
         _items(plan, pool, (top, ds), snap, found)
     return plan
@@ -91,8 +92,13 @@ def _origins_first(pool: Pool, datasets: list[Dataset]) -> list[Dataset]:
     return done
 
 
-def _items(plan: StreamPlan, pool: Pool, pair: tuple[Dataset, Dataset], last: Snapshot,
-           found: dict[str, str]) -> None:
+def _items(
+    plan: StreamPlan,
+    pool: Pool,
+    pair: tuple[Dataset, Dataset],
+    last: Snapshot,
+    found: dict[str, str],
+) -> None:
     top, ds = pair
     every = plan.replicate or "I" in found
     chain = ds.snapshots[: ds.snapshots.index(last) + 1] if every else [last]
@@ -107,13 +113,14 @@ def _items(plan: StreamPlan, pool: Pool, pair: tuple[Dataset, Dataset], last: Sn
             if not chain:
                 raise Fail("not an earlier snapshot from the same fs\n")
     props = (dict(ds.received) | dict(ds.local)) if plan.replicate or "p" in found else {}
-    rel = ds.rel[len(top.rel):].lstrip("/")
+    rel = ds.rel[len(top.rel) :].lstrip("/")
     for snap in chain:
         origin = ds.origin if base is None and plan.replicate else ""
         source = pool.full(ds)
         base_name = base.name if base else origin
-        plan.items.append(Item(source, rel, snap, base_name, base.guid if base else 0, origin,
-                               props, ds.creation))
+        plan.items.append(
+            Item(source, rel, snap, base_name, base.guid if base else 0, origin, props, ds.creation)
+        )
         base = snap
 
 
@@ -127,15 +134,19 @@ def describe(plan: StreamPlan, found: dict[str, str]) -> str:
         if base and "i" in found and not plan.replicate:
             base = f"{item.source}@{base}"
         if "P" in found:
-            text += (f"incremental\t{base}\t{name}\t{item.estimate}\n" if base else
-                     f"full\t{name}\t{item.estimate}\n")
+            text += (
+                f"incremental\t{base}\t{name}\t{item.estimate}\n"
+                if base
+                else f"full\t{name}\t{item.estimate}\n"
+            )
         elif base:
             shown = base if "@" in base else f"@{base}"
             text += f"send from {shown} to {name} estimated size is {nice_bytes(item.estimate)}\n"
         else:
             text += f"full send of {name} estimated size is {nice_bytes(item.estimate)}\n"
-    return text + (f"size\t{total}\n" if "P" in found else
-                   f"total estimated size is {nice_bytes(total)}\n")
+    return text + (
+        f"size\t{total}\n" if "P" in found else f"total estimated size is {nice_bytes(total)}\n"
+    )
 
 
 async def send(call: Call, name: str, found: dict[str, str]) -> int:
@@ -218,8 +229,10 @@ class Receiver:
             raise Fail(f"cannot receive {action} stream: out of space\n")
         self.current = ds
         ds.busy, ds.pending = True, 0
-        return (f"receiving {kind} stream of {item.source}@{item.snap.name} into "
-                f"{name}@{item.snap.name}\n")
+        return (
+            f"receiving {kind} stream of {item.source}@{item.snap.name} into "
+            f"{name}@{item.snap.name}\n"
+        )
 
     def _fresh(self, pool: Pool, rel: str, name: str, ds: Dataset | None, item: Item) -> Dataset:
         head = "cannot receive new filesystem stream: "
@@ -227,8 +240,10 @@ class Receiver:
             if "F" not in self.found:
                 raise Fail(f"{head}destination '{name}' exists\nmust specify -F to overwrite it\n")
             if ds.snapshots:
-                raise Fail(f"{head}destination has snapshots (eg. {name}@{ds.snapshots[0].name})\n"
-                           "must destroy them to overwrite it\n")
+                raise Fail(
+                    f"{head}destination has snapshots (eg. {name}@{ds.snapshots[0].name})\n"
+                    "must destroy them to overwrite it\n"
+                )
             if ds.busy:
                 raise Fail(f"{head}dataset is busy\n")
             return ds
@@ -250,8 +265,7 @@ class Receiver:
         if ds.snapshot(item.snap.name) is not None:
             raise Fail(f"cannot restore to {name}@{item.snap.name}: destination already exists\n")
         if not ds.snapshots or ds.snapshots[-1].guid != item.base_guid:
-            raise Fail(f"{head}most recent snapshot of {name} does not\n"
-                       "match incremental source\n")
+            raise Fail(f"{head}most recent snapshot of {name} does not\nmatch incremental source\n")
         return ds
 
     def data(self, size: int) -> None:
@@ -267,8 +281,17 @@ class Receiver:
             return ""
         ds.busy, ds.pending, ds.bulk = False, 0, item.snap.bulk
         ds.files = dict(item.snap.files)
-        snap = Snapshot(item.snap.name, item.snap.guid, pool.next_txg(), item.snap.creation,
-                        0, 0, dict(item.snap.files), item.snap.bulk, item.snap.fresh)
+        snap = Snapshot(
+            item.snap.name,
+            item.snap.guid,
+            pool.next_txg(),
+            item.snap.creation,
+            0,
+            0,
+            dict(item.snap.files),
+            item.snap.bulk,
+            item.snap.fresh,
+        )
         snap.referenced = referenced(pool, ds)
         ds.snapshots.append(snap)
         if item.props or self.plan.replicate:
@@ -283,8 +306,10 @@ class Receiver:
             if disk.name == pool.disk:
                 disk.writes += 1
         seconds = max(0.01, m.clock.now() - self.started)
-        return (f"received {nice_bytes(item.size)} stream in {seconds:.2f} seconds "
-                f"({nice_bytes(int(item.size / seconds))}/sec)\n")
+        return (
+            f"received {nice_bytes(item.size)} stream in {seconds:.2f} seconds "
+            f"({nice_bytes(int(item.size / seconds))}/sec)\n"
+        )
 
     def give_up(self) -> None:
         """A receive that was cut off leaves nothing of its snapshot."""
@@ -295,8 +320,9 @@ class Receiver:
                 pool.datasets.pop(ds.rel, None)
 
 
-async def receive(call: Call, target: str, found: dict[str, str], overrides: dict[str, str],
-                  excluded: set[str]) -> int:
+async def receive(
+    call: Call, target: str, found: dict[str, str], overrides: dict[str, str], excluded: set[str]
+) -> int:
     """zfs receive: reads a stream, says what it receives with -v."""
     buffer = b""
     receiver: Receiver | None = None
@@ -326,16 +352,22 @@ async def receive(call: Call, target: str, found: dict[str, str], overrides: dic
     if not complete:
         busy = receiver.current is not None
         receiver.give_up()
-        raise Fail("cannot receive new filesystem stream: incomplete stream\n" if busy else
-                   "cannot receive: failed to read from stream\n")
+        raise Fail(
+            "cannot receive new filesystem stream: incomplete stream\n"
+            if busy
+            else "cannot receive: failed to read from stream\n"
+        )
     return 0
 
 
 def _open(call: Call, line: bytes, target: str, found: dict[str, str]) -> Receiver:
     words = line.split()
     if len(words) != 2 or words[0] != b"ZRS1" or words[1].decode() not in call.machine.streams:
-        raise Fail("cannot receive: invalid stream (bad magic number)\n" if len(line) > 312 else
-                   "cannot receive: failed to read from stream\n")
+        raise Fail(
+            "cannot receive: invalid stream (bad magic number)\n"
+            if len(line) > 312
+            else "cannot receive: failed to read from stream\n"
+        )
     return Receiver(call, target, found, call.machine.streams[words[1].decode()])
 
 

@@ -72,9 +72,7 @@ class Run:
             if self._cancel.is_set():
                 return of_console(Cancelled("Stopped by the operator."))
             self._emit(
-                StepStarted(
-                    step.id, step.phase, step.title, step.why, step.danger, index, total
-                )
+                StepStarted(step.id, step.phase, step.title, step.why, step.danger, index, total)
             )
             ended = self._guarded(step)
             if ended is not None:

@@ -119,8 +119,8 @@ class Meter:
         grown = 0 if fresh else max(0, self.received - earlier.received)
         rate = grown / seconds
         weight = 1.0 - math.exp(-seconds / SMOOTHING)
-        smooth = rate if earlier.smooth is None else earlier.smooth + weight * (
-            rate - earlier.smooth
+        smooth = (
+            rate if earlier.smooth is None else earlier.smooth + weight * (rate - earlier.smooth)
         )
         moved = rate > NOISE or self.finished > earlier.finished or _grew(earlier.used, self.used)
         return replace(
