@@ -235,7 +235,9 @@ def test_the_wrong_identity_is_refused(
 
 
 def test_a_wrong_password(
-    home: Path, machines: Rehearsal, monkeypatch: pytest.MonkeyPatch,
+    home: Path,
+    machines: Rehearsal,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("ZR_TEST_PASSWORD", "not the password")
@@ -244,9 +246,7 @@ def test_a_wrong_password(
     assert untouched(machines)
 
 
-def test_no_password(
-    home: Path, machines: Rehearsal, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_password(home: Path, machines: Rehearsal, capsys: pytest.CaptureFixture[str]) -> None:
     argv = restore(home, machines)
     at = argv.index("--secret")
     assert main([*argv[:at], *argv[at + 2 :]]) == Exit.USAGE
@@ -306,7 +306,9 @@ def test_bad_input(
 
 
 def test_a_disk_that_changes_between_review_and_run(
-    home: Path, machines: Rehearsal, monkeypatch: pytest.MonkeyPatch,
+    home: Path,
+    machines: Rehearsal,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from zrwizard.headless import Headless

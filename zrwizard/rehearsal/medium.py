@@ -87,7 +87,9 @@ def host_tree(hostname: str, extra: str = "") -> Tree:
             b"/dev/gpt/efiboot0\t/boot/efi\tmsdosfs\trw\t\t2\t2\n"
             b"/dev/gpt/swap0\t\tnone\tswap\tsw\t\t0\t0\n"
         ),
-        "etc/os-release": f'NAME=FreeBSD\nVERSION="{HOST}"\nVERSION_ID="14.3"\nID=freebsd\n'.encode(),
+        "etc/os-release": (
+            f'NAME=FreeBSD\nVERSION="{HOST}"\nVERSION_ID="14.3"\nID=freebsd\n'
+        ).encode(),
         "bin/freebsd-version": f'#!/bin/sh\nUSERLAND_VERSION="{HOST}"\n'.encode(),
         "etc/motd.template": extra.encode(),
         "root": None,

@@ -74,8 +74,8 @@ SCENARIOS: dict[str, Scenario] = {
             power_on_at_connect=False,
             server_address="10.99.0.2",
             server_port=22,
-            password="root",
-        ),  # noqa: S106
+            password="root",  # noqa: S106 - the recorded machine's
+        ),
     )
 }
 """By name; "wrong password" needs no scenario: give another one than `password`."""
