@@ -91,18 +91,19 @@ class ZrApp(App[int], inherit_bindings=False):
         self._code = int(Exit.DONE)
         self._leaving: float | None = None
         self.animation_level = "none"
+        theme = CONSOLE_THEME if self.plain else FULL_THEME
+        self.register_theme(theme)
+        self.theme = theme.name
+        self.set_class(self.plain, "-console")
         if self.plain:
             self._filters.append(AsciiFilter())
 
     def on_mount(self) -> None:
         """Begin with the first page, and with the drain."""
-        theme = CONSOLE_THEME if self.plain else FULL_THEME
-        self.register_theme(theme)
-        self.theme = theme.name
-        self.set_class(self.plain, "-console")
-        self.push_screen(self._page)
         if self._start is not None:
             self.begin(self._start)
+        else:
+            self.show_page(self._page)
         self.set_interval(TICK, self.drain)
 
     # What the pages ask of the app
@@ -270,7 +271,10 @@ class ZrApp(App[int], inherit_bindings=False):
             self._over = None
             self.pop_screen()
         self._page = page
-        self.switch_screen(page)
+        if len(self.screen_stack) == 1:
+            self.push_screen(page)
+        else:
+            self.switch_screen(page)
 
     def drain(self) -> None:
         """Take what the wizard said since the last time; called a few times a second."""

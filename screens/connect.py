@@ -69,8 +69,9 @@ class ConnectPage(Page):
         yield Static("\n".join(EXAMPLES), id="examples", markup=False)
 
     def mounted(self) -> None:
-        """Start in the first field."""
-        self.query_one("#url", Input).focus()
+        """Start in the first field, or where the password is missing or wrong in the second."""
+        wanted = "#password" if "password" in self._problem else "#url"
+        self.query_one(wanted).focus()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter in the first field connects."""

@@ -42,25 +42,27 @@ class HelpScreen(ModalScreen[str]):
             )
             for command in self._commands
         ]
+        about = Lines(id="about")
+        about.show(self._about_rows())
         with Vertical(id="help"):
             yield Static(f"Help: {self._title}", id="help-title", markup=False)
-            yield Lines(id="about")
+            yield about
             yield Static("Actions here (Enter does the marked one):", id="help-rule")
             yield Choices(options, ("KEY", "ACTION"), id="actions")
             yield Static("", id="help-detail", markup=False)
             yield Static("Esc back to the page   Tab to the text above and back", id="help-keys")
 
     def on_mount(self) -> None:
-        """Put the words in, start on the actions."""
+        """Start on the actions."""
+        self.query_one("#actions").focus()
+
+    def _about_rows(self) -> list[Row]:
         rows = [Row(text) for text in self._about.split("\n")]
         if self._typing:
             rows.append(
                 Row("In a field, single letters are typed; use the keys with ^ (Ctrl) or Esc.")
             )
-        about = self.query_one("#about", Lines)
-        about.show(rows)
-        about.refresh(layout=True)
-        self.query_one("#actions").focus()
+        return rows
 
     def on_choices_highlighted(self, event: Choices.Highlighted) -> None:
         """Say more about the marked action."""

@@ -183,8 +183,11 @@ class Page(Screen[None]):
     def show_traffic(self) -> None:
         """Show the traffic pane where it is wanted and there is some."""
         wanted = self.zr.traffic_open and self.zr.desk is not None
-        self.query_one("#traffic-box").display = wanted
-        self.set_class(wanted, "-traffic")
+        box = self.query_one("#traffic-box")
+        if box.display != wanted:
+            # Only where it changes: each of these lays the page out and paints all of it.
+            box.display = wanted
+            self.set_class(wanted, "-traffic")
         if wanted:
             self._traffic_seen = 0
             self.sync_traffic()

@@ -57,7 +57,7 @@ class QuestionPage(Page):
     def __init__(
         self, question: Question, problem: Problem | None, before: str | None, crumb: str = ""
     ) -> None:
-        self._question = question
+        self.question = question
         self._crumb = crumb
         super().__init__()
         self._problem = problem
@@ -67,29 +67,29 @@ class QuestionPage(Page):
     @property
     def crumb(self) -> str:
         """The page that the flow gave the question; a driver's own question has none."""
-        return self._crumb or page_name(self._question.page)
+        return self._crumb or page_name(self.question.page)
 
     @property
     def about(self) -> str:
         """The question's own words, then how to answer this kind."""
-        question = self._question
+        question = self.question
         return f"{question.title}\n{question.help}\n{_ABOUT[type(question)]}"
 
     @property
     def commands(self) -> tuple[Command, ...]:
         """The commands fit the kind of question."""
-        answering = (AGREE, REJECT) if isinstance(self._question, Agree) else (ANSWER,)
+        answering = (AGREE, REJECT) if isinstance(self.question, Agree) else (ANSWER,)
         return (*answering, BACK, FORWARD, *super().commands)
 
     def can(self, name: str) -> bool:
         """Forward needs an answer from before."""
         if name == "forward":
-            return self._before is not None and not isinstance(self._question, Agree)
+            return self._before is not None and not isinstance(self.question, Agree)
         return super().can(name)
 
     def body(self) -> Iterable[Widget]:
         """Yield title, help, problem, and what this kind is answered with."""
-        question = self._question
+        question = self.question
         yield Static(printable(question.title), classes="title", markup=False)
         yield Static(printable(question.help), classes="help", markup=False)
         problem = Static("", classes="problem", id="problem", markup=False)
@@ -119,8 +119,8 @@ class QuestionPage(Page):
         """Put the focus where the answer goes."""
         if self._problem is not None:
             self.complain(str(self._problem))
-        if isinstance(self._question, Agree):
-            rows = [Row(line) for line in printable(self._question.text).split("\n")]
+        if isinstance(self.question, Agree):
+            rows = [Row(line) for line in printable(self.question.text).split("\n")]
             self.query_one("#text-shown", Lines).show(rows)
         for widget in self.query("#choices, #text, #path, #secret, #text-shown"):
             widget.focus()
@@ -164,7 +164,7 @@ class QuestionPage(Page):
 
     def do_answer(self) -> None:
         """Answer with what is chosen or typed."""
-        question = self._question
+        question = self.question
         match question:
             case Choose():
                 current = self.query_one("#choices", Choices).current
@@ -202,8 +202,8 @@ class QuestionPage(Page):
 
     def do_agree(self) -> None:
         """Say yes."""
-        if isinstance(self._question, Agree):
-            self._reply(self._question.value)
+        if isinstance(self.question, Agree):
+            self._reply(self.question.value)
 
     def do_reject(self) -> None:
         """Say no: the question before comes again."""
@@ -211,7 +211,7 @@ class QuestionPage(Page):
 
     def do_forward(self) -> None:
         """Give the answer from before."""
-        question = self._question
+        question = self.question
         if isinstance(question, EnterSecret):
             kept = self.zr.secrets.get(question.secret)
             if kept is not None:
@@ -223,12 +223,12 @@ class QuestionPage(Page):
         """Go to the question before."""
         if not self._done:
             self._done = True
-            self.zr.go_back(self._question)
+            self.zr.go_back(self.question)
 
     def _reply(self, value: str | Secret) -> None:
         if not self._done:
             self._done = True
-            self.zr.answer(self._question, value)
+            self.zr.answer(self.question, value)
 
 
 def _hint(question: Enter) -> str:

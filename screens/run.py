@@ -127,6 +127,11 @@ class RunPage(Page):
 
     # Events
 
+    @property
+    def fraction(self) -> float:
+        """How far the present transfer is, from 0 to 1; 0 where there is none."""
+        return (self._progress.fraction or 0.0) if self._progress is not None else 0.0
+
     def hear(self, item: News) -> None:
         """Take an event; drawing waits for the beat."""
         self._changed = True
