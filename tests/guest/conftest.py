@@ -88,7 +88,7 @@ def guests(guest_image: Image) -> Iterator[Pair]:
         host_b = Guest(guest_image, server, wire, directory)
         pair = Pair(guest_image, directory, wire, host_b, host_b)
         try:
-            pair.target = Guest(guest_image, pair.target_machine({"kmsg": "7"}), wire, directory)
+            pair.target = Guest(guest_image, pair.target_machine({"kmsg": "3"}), wire, directory)
             host_b.wait_ready()
             tree.build(host_b)
             pair.target.wait_ready()

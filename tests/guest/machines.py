@@ -196,7 +196,8 @@ class Guest:
     def _command(self, image: Image, wire_fd: int) -> Sequence[str]:
         machine = self.machine
         options = " ".join(f"zg.{key}={value}" for key, value in machine.options.items())
-        command = ["qemu-system-x86_64", "-accel", "tcg", "-machine", "pc"]
+        # A small translation cache: a large one makes the boot after a reboot three times slower.
+        command = ["qemu-system-x86_64", "-accel", "tcg,tb-size=128", "-machine", "pc"]
         command += ["-cpu", "qemu64", "-m", str(machine.memory_mb), "-smp", "1"]
         command += ["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none"]
         command += ["-kernel", str(image.kernel), "-initrd", str(image.initrd)]
