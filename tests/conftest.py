@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +19,16 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else "skipped"
         reason = str(reason).removeprefix("Skipped: ")
         _skipped[reason] = _skipped.get(reason, 0) + 1
+
+
+@pytest.fixture(autouse=True)
+def _end_detached_jobs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that kills the wizard leaves its jobs running, as it should; not beyond the test."""
+    directory = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    for pid in directory.rglob("jobs/*/pid") if directory else ():
+        with contextlib.suppress(OSError, ValueError):
+            os.killpg(int(pid.read_text()), signal.SIGKILL)
 
 
 @pytest.hookimpl(trylast=True)

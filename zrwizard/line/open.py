@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
+import sys
 import termios
 import time
 import tty
@@ -13,7 +13,7 @@ from typing import Any
 import pexpect
 
 from zrwizard.line.address import Address, LineError, parse
-from zrwizard.line.spawn import ByteSpawn, Plain
+from zrwizard.line.spawn import ByteSpawn, Plain, ready
 from zrwizard.line.telnet import Telnet
 
 GREETING_SECONDS = 3.0
@@ -44,6 +44,7 @@ def _pty(program: str, args: list[str], env: Any) -> Any:
             dimensions=_SIZE,
             maxread=65536,
             timeout=30,
+            use_poll=sys.platform != "darwin",
         )
     except pexpect.ExceptionPexpect as error:
         raise LineError(f"cannot start {program}: {error}.", "Is it installed?") from None
@@ -86,7 +87,7 @@ def _greeted(spawn: ByteSpawn, where: str) -> ByteSpawn:
     """A telnet console greets at once; a connected but silent one is held by somebody else."""
     deadline = time.monotonic() + GREETING_SECONDS
     while time.monotonic() < deadline:
-        if select.select([spawn.child_fd], [], [], 0.1)[0]:
+        if ready(spawn.child_fd, 0.1):
             return spawn
     spawn.close()
     raise LineError(

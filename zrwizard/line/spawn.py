@@ -14,6 +14,23 @@ from typing import Any, Protocol
 from pexpect import EOF, TIMEOUT
 from pexpect.spawnbase import SpawnBase
 
+_SELECT_LIMIT = 1024
+
+
+def ready(fd: int, timeout: float, *, write: bool = False) -> bool:
+    """Return whether `fd` can be read (or written) within `timeout` seconds.
+
+    select(2) is the one that every system has for every device; poll(2) takes over for
+    descriptors that are too large for it.
+    """
+    if fd < _SELECT_LIMIT:
+        none: list[int] = []
+        wanted = (none, [fd], none) if write else ([fd], none, none)
+        return any(select.select(*wanted, timeout))
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT if write else select.POLLIN)
+    return bool(poll.poll(timeout * 1000))
+
 
 class Filter(Protocol):
     """Translates between the wire and plain bytes; stateful, so that chunks may split anywhere."""
@@ -55,7 +72,7 @@ class ByteSpawn(SpawnBase):  # type: ignore[misc]
         deadline = time.monotonic() + (self.timeout if timeout in (-1, None) else timeout)
         while True:
             left = max(0.0, deadline - time.monotonic())
-            if not select.select([self.child_fd], [], [], left)[0]:
+            if not ready(self.child_fd, left):
                 raise TIMEOUT("nothing to read")
             plain = self._take(size)
             if plain:
@@ -87,7 +104,7 @@ class ByteSpawn(SpawnBase):  # type: ignore[misc]
             try:
                 wire = wire[os.write(self.child_fd, wire) :]
             except BlockingIOError:
-                if not select.select([], [self.child_fd], [], 30)[1]:
+                if not ready(self.child_fd, 30, write=True):
                     raise EOF("the line takes no more bytes") from None
             except OSError as error:
                 raise EOF(f"the line broke: {error.strerror}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
+import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -136,8 +137,10 @@ def new_session(
     bash = interpreter(
         username="root", hostname=machine.hostname or "localhost", cwd=cwd, env=base | (env or {})
     )
+    # The interpreter is Rust: a cycle through it is never collected, its descriptors neither.
+    seen = weakref.ref(session)
     for entry in PROGRAMS.values():
-        callback = partial(_called, machine, session, entry)
+        callback = partial(_called, machine, seen, entry)
         bash.add_command(entry.name, callback)
         bash.add_command(entry.path, callback)
     for path, fs, read_only in machine.mounted_files():
@@ -147,7 +150,9 @@ def new_session(
     return session
 
 
-async def _called(machine: Machine, session: Session, entry: Program, io: Any) -> int:
+async def _called(machine: Machine, seen: weakref.ref[Session], entry: Program, io: Any) -> int:
+    session = seen()
+    assert session is not None  # noqa: S101 - it is what runs this
     args = [str(a) for a in io.argv]
     proc = machine.new_process(shlex.join([entry.name, *args]), session.process.pid)
     proc.group = session.process.group

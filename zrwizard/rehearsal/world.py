@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import random
 import threading
 from collections.abc import Callable
@@ -131,6 +132,8 @@ class Rehearsal:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(PATIENCE)
+            # An interpreter holds dozens of descriptors until it is collected.
+            gc.collect()
 
     def _live(self) -> None:
         try:
