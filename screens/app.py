@@ -48,8 +48,8 @@ LAST_WAIT = 3.0
 class ZrApp(App[int], inherit_bindings=False):
     """The front end over one wizard at a time.
 
-    `entries` are the lines of the home page, `work` does what was chosen, `start` skips the home
-    page. The app returns the exit code of the last run, 130 where it was left in the middle.
+    `entries` returns the lines of the home page as they are now, `work` does what was chosen, and
+    `start` skips the home page. The app returns the exit code of the last run, 130 where it was left in the middle.
     """
 
     CSS_PATH: ClassVar = ["page.tcss", "app.tcss"]
@@ -59,7 +59,7 @@ class ZrApp(App[int], inherit_bindings=False):
 
     def __init__(
         self,
-        entries: tuple[Entry, ...],
+        entries: Callable[[], tuple[Entry, ...]],
         work: Work,
         *,
         secrets: Secrets,
@@ -79,7 +79,7 @@ class ZrApp(App[int], inherit_bindings=False):
         self._start = start
         self._intent = start
         self._thread: threading.Thread | None = None
-        self._page: Page = HomePage(entries)
+        self._page: Page = HomePage(entries())
         self._backlog: deque[News] = deque()
         self._recent: list[News] = []
         self._asked: list[Question] = []
@@ -179,7 +179,7 @@ class ZrApp(App[int], inherit_bindings=False):
     def go_home(self) -> None:
         """End what is under way and show the first page."""
         self._drop()
-        self.show_page(HomePage(self.entries))
+        self.show_page(HomePage(self.entries()))
 
     def open_help(self, page: Page) -> None:
         """Show help for `page`, and do what is chosen there."""

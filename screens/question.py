@@ -82,9 +82,10 @@ class QuestionPage(Page):
         return (*answering, BACK, FORWARD, *super().commands)
 
     def can(self, name: str) -> bool:
-        """Forward needs an answer from before."""
+        """Forward needs an answer from before that was good enough."""
         if name == "forward":
-            return self._before is not None and not isinstance(self.question, Agree)
+            known = self._before is not None and self._problem is None
+            return known and not isinstance(self.question, Agree)
         return super().can(name)
 
     def body(self) -> Iterable[Widget]:

@@ -45,7 +45,7 @@ def run(
     from screens.app import Style, ZrApp  # noqa: PLC0415 - slow, and after the line above
 
     app = ZrApp(
-        entries(state_dir),
+        lambda: entries(state_dir),
         Worker(secrets, state_dir),
         secrets=secrets,
         state_dir=state_dir,

@@ -157,7 +157,7 @@ def drive(tmp_path: Path) -> Callable[..., ZrApp]:
             ),
         )
         app = ZrApp(
-            entries,
+            lambda: entries,
             work,
             secrets=secrets or Secrets(),
             state_dir=tmp_path / "state",

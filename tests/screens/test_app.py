@@ -112,7 +112,7 @@ def test_a_whole_rehearsal_by_keys(tmp_path: Path) -> None:
     given = {**rehearse.answers(made), "password": made.scenario.password}
     secrets = Secrets()
     app = ZrApp(
-        entries(tmp_path),
+        lambda: entries(tmp_path),
         Worker(secrets, tmp_path),
         secrets=secrets,
         state_dir=tmp_path,
