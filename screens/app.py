@@ -49,7 +49,8 @@ class ZrApp(App[int], inherit_bindings=False):
     """The front end over one wizard at a time.
 
     `entries` returns the lines of the home page as they are now, `work` does what was chosen, and
-    `start` skips the home page. The app returns the exit code of the last run, 130 where it was left in the middle.
+    `start` skips the home page. The app returns the exit code of the last run, 130 where it was
+    left in the middle.
     """
 
     CSS_PATH: ClassVar = ["page.tcss", "app.tcss"]
