@@ -40,7 +40,7 @@ fresh() { rm -rf "$1"; mkdir -p "$1"; }
 
 # Prints the hash of everything in the clone that goes into the image.
 source_hash() {
-  (cd "$HERE" && find build.sh overlay -type f -printf '%m %p\n' -exec sha256sum {} \; |
+  (cd "$HERE" && find build.sh overlay -printf '%p %l\n' -type f -exec sha256sum {} + |
     sort | sha256sum | cut -c1-16)
 }
 
@@ -298,6 +298,7 @@ overlay() {
   medium_file loader 507904
   medium_file loader.efi 657920
   medium_file kernel/kernel 4096
+  chmod 600 "$STAGE/etc/shadow"
   chmod 444 "$STAGE"/boot/{pmbr,gptzfsboot,gptboot,loader.efi}
   install -m600 "$OUT/host_ed25519" "$STAGE/etc/ssh/ssh_host_ed25519_key"
   install -m644 "$OUT/host_ed25519.pub" "$STAGE/etc/ssh/ssh_host_ed25519_key.pub"
