@@ -50,7 +50,11 @@ async def take(state_dir: Path) -> str:
     secrets = Secrets()
     intent = Intent("restore", "Rehearsal", "rehearsal://restore", rehearse.answers(made))
     app = ZrApp(
-        tuple, Worker(secrets, state_dir), secrets=secrets, state_dir=state_dir, start=intent,
+        tuple,
+        Worker(secrets, state_dir),
+        secrets=secrets,
+        state_dir=state_dir,
+        start=intent,
         style=Style.FULL,
     )
 

@@ -32,8 +32,13 @@ class ConnectPage(Page):
     CRUMB = "Connect"
     TABLE = (
         Command("connect", ("enter",), "connect", "Connect", "Opens the console and looks at it."),
-        Command("password", ("ctrl+y",), "password", "Type a password for the console",
-                "Only where the console asks for root's password: moves to its field."),
+        Command(
+            "password",
+            ("ctrl+y",),
+            "password",
+            "Type a password for the console",
+            "Only where the console asks for root's password: moves to its field.",
+        ),
         BACK,
     )
     ABOUT = (
@@ -62,8 +67,9 @@ class ConnectPage(Page):
         yield Static("Console:", classes="label")
         yield Field(self._intent.console, id="url")
         yield Static("", classes="blank")
-        yield Static("Root's password at the console, only if it asks (Tab goes here):",
-                     classes="label")
+        yield Static(
+            "Root's password at the console, only if it asks (Tab goes here):", classes="label"
+        )
         yield SecretBox(id="password")
         yield Static("", classes="blank")
         yield Static("\n".join(EXAMPLES), id="examples", markup=False)

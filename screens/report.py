@@ -24,8 +24,13 @@ class ReportPage(Page):
     CSS_PATH = "report.tcss"
     CRUMB = "Report"
     TABLE = (
-        Command("home", ("h", "enter", "escape"), "home", "Back to the first page",
-                "Starts over; the report stays where it is."),
+        Command(
+            "home",
+            ("h", "enter", "escape"),
+            "home",
+            "Back to the first page",
+            "Starts over; the report stays where it is.",
+        ),
     )
     ABOUT = (
         "The run is over. The first lines say how it ended and what to do now; below is the "

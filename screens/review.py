@@ -62,16 +62,41 @@ class ReviewPage(Page):
     CSS_PATH = "review.tcss"
     CRUMB = "Review"
     TABLE = (
-        Command("confirm", ("c", "enter"), "confirm", "Confirm and run",
-                "Goes to the line where the disk's identity is typed; then Enter starts the run."),
-        Command("erases", ("e",), "next !!", "Go to the next step that erases",
-                "Scrolls to the next step with the mark !! ERASES; after the last to the first."),
-        Command("json", ("j",), "JSON", "Save the plan as JSON",
-                "Writes it to the current directory; a program can read it."),
-        Command("sh", ("s",), "sh", "Save the plan as a shell script",
-                "Writes POSIX sh text to the current directory: the same commands, by hand."),
-        Command("markdown", ("m",), "md", "Save the plan as a runbook",
-                "Writes Markdown to the current directory, for people to follow."),
+        Command(
+            "confirm",
+            ("c", "enter"),
+            "confirm",
+            "Confirm and run",
+            "Goes to the line where the disk's identity is typed; then Enter starts the run.",
+        ),
+        Command(
+            "erases",
+            ("e",),
+            "next !!",
+            "Go to the next step that erases",
+            "Scrolls to the next step with the mark !! ERASES; after the last to the first.",
+        ),
+        Command(
+            "json",
+            ("j",),
+            "JSON",
+            "Save the plan as JSON",
+            "Writes it to the current directory; a program can read it.",
+        ),
+        Command(
+            "sh",
+            ("s",),
+            "sh",
+            "Save the plan as a shell script",
+            "Writes POSIX sh text to the current directory: the same commands, by hand.",
+        ),
+        Command(
+            "markdown",
+            ("m",),
+            "md",
+            "Save the plan as a runbook",
+            "Writes Markdown to the current directory, for people to follow.",
+        ),
         BACK,
     )
     ABOUT = (

@@ -67,8 +67,13 @@ class RunPage(Page):
     CSS_PATH = "run.tcss"
     CRUMB = "Run"
     TABLE = (
-        Command("steps", ("l",), "steps", "Look through all steps",
-                "Moves the focus to the list of steps, which then scrolls with Up and Down."),
+        Command(
+            "steps",
+            ("l",),
+            "steps",
+            "Look through all steps",
+            "Moves the focus to the list of steps, which then scrolls with Up and Down.",
+        ),
     )
     ABOUT = (
         "The plan is being run. [ok] is done and proven, [--] was found done already, [>>] runs "
@@ -238,8 +243,9 @@ class RunPage(Page):
         plain = self.zr.plain
         # Not the box's own width: it has none before it is drawn for the first time.
         width = max(10, self.size.width - 10)
-        self._put("#bar", f"{bar(progress.fraction, width, plain=plain)} "
-                          f"{percent(progress.fraction)}")
+        self._put(
+            "#bar", f"{bar(progress.fraction, width, plain=plain)} {percent(progress.fraction)}"
+        )
         self._put("#bytes", _bytes_line(progress))
         rate = f"{size(progress.rate)}/s, average {size(progress.average)}/s "
         self._put("#rate", rate + spark(progress.rates, width + 6 - len(rate), plain=plain))

@@ -26,9 +26,7 @@ _NEWEST = 3
 REHEARSAL = "rehearsal://"
 
 
-def run(
-    request: Request | None, *, secrets: Secrets, state_dir: Path, style: str = "auto"
-) -> int:
+def run(request: Request | None, *, secrets: Secrets, state_dir: Path, style: str = "auto") -> int:
     """Run the screens until they are left; return the exit code of the last run.
 
     Without a `request` they begin with the question what to do; with one that has no console,

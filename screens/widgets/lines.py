@@ -64,9 +64,7 @@ class Lines(Widget, can_focus=True):
     Lines:ansi > .lines--dim { color: ansi_default; }
     """
 
-    def __init__(
-        self, *, limit: int = 20000, follow: bool = False, id: str | None = None
-    ) -> None:
+    def __init__(self, *, limit: int = 20000, follow: bool = False, id: str | None = None) -> None:
         super().__init__(id=id)
         self._source: list[Row] = []
         self._rows: list[Row] = []

@@ -43,9 +43,7 @@ def test_without_a_terminal_the_exit_code_is_2(
 def test_the_first_page_offers_to_continue_an_unfinished_run(tmp_path: Path, plan: Plan) -> None:
     assert [entry.value for entry in entries(tmp_path)] == ["restore", "rehearse"]
     console = "telnet://127.0.0.1:4474"
-    journal = Journal.create(
-        tmp_path, "abc123", console=console, flow="restore", secrets=Secrets()
-    )
+    journal = Journal.create(tmp_path, "abc123", console=console, flow="restore", secrets=Secrets())
     journal.answers({"source.dataset": "hostA"})
     journal.plan(MAIN, plan)
     journal.part(MAIN).begun("table")
@@ -54,9 +52,7 @@ def test_the_first_page_offers_to_continue_an_unfinished_run(tmp_path: Path, pla
     assert first.label.startswith("Continue: Restore hostA to vtbd0")
     assert first.intent.console == console
     assert dict(first.intent.answers) == {"source.dataset": "hostA"}
-    journal = Journal.create(
-        tmp_path, "abc124", console=console, flow="restore", secrets=Secrets()
-    )
+    journal = Journal.create(tmp_path, "abc124", console=console, flow="restore", secrets=Secrets())
     journal.plan(MAIN, plan)
     journal.part(MAIN).begun("table")
     journal.end(0)

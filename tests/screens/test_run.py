@@ -53,9 +53,7 @@ def progress(n: int, total: int = 100, **more: Any) -> Progress:
 
 def start(desk: Any, plan: Any, number: int) -> None:
     step = plan.steps[number]
-    desk.emit(
-        StepStarted(step.id, step.phase, step.title, step.why, step.danger, number + 1, 4)
-    )
+    desk.emit(StepStarted(step.id, step.phase, step.title, step.why, step.danger, number + 1, 4))
 
 
 def test_connecting_shows_the_console(drive: Any, done: Any, tmp_path: Any) -> None:
@@ -137,8 +135,13 @@ def test_review_shows_all_exports_and_wants_the_identity(
     async def story(d: Any) -> None:
         await d.see("!! ERASES the old partition table of vtbd0")
         await d.snapshot("review")
-        for words in ("why: The disk gets a GPT", "check: [", "types: gpart create -s gpt vtbd0",
-                      "proof: gpart show vtbd0", "<secret:key>"):
+        for words in (
+            "why: The disk gets a GPT",
+            "check: [",
+            "types: gpart create -s gpt vtbd0",
+            "proof: gpart show vtbd0",
+            "<secret:key>",
+        ):
             await d.press("home")
             await d.until(lambda: True, "")
             if words not in d.words:
@@ -242,9 +245,7 @@ def test_a_whole_run(drive: Any, plan: Any, tmp_path: Any) -> None:
     assert app.return_value == 1
 
 
-def test_200k_events_do_not_freeze_it(
-    drive: Any, plan: Any, done: Any, monkeypatch: Any
-) -> None:
+def test_200k_events_do_not_freeze_it(drive: Any, plan: Any, done: Any, monkeypatch: Any) -> None:
     drains: list[float] = []
     real = ZrApp.drain
 
