@@ -97,12 +97,20 @@ def failed_question(can_go_back: bool) -> Choose:
     )
 
 
+_SECRET_TITLES = {
+    "console": "Root's password on the target's console",
+    "server": "Password on the backup server",
+    "key": "Private key for the backup server",
+    "key-passphrase": "Passphrase of the private key",
+}
+
+
 def secret_question(name: str) -> EnterSecret:
     """Ask for the secret `name` in the middle of a run."""
     return EnterSecret(
         key=f"secret.{name}",
         page="server",
-        title=f"The secret “{name}”",
+        title=_SECRET_TITLES.get(name, f"The secret “{name}”"),
         help="It is typed into the prompt on the target, and kept nowhere.",
         secret=name,
     )
