@@ -43,7 +43,7 @@ release = "13"
 disk = "{TARGET_DISK_SERIAL}"
 swap = "256m"
 [finish]
-action = "stay"
+action = "FINISH"
 """
 
 
@@ -53,11 +53,12 @@ class Operator:
 
     directory: Path
     pair: Pair
+    finish: str = "stay"
 
     def command(self, *more: str) -> list[str]:
         answers = self.directory / "answers.toml"
         if not answers.exists():
-            answers.write_text(ANSWERS)
+            answers.write_text(ANSWERS.replace("FINISH", self.finish))
         secret = self.directory / "password"
         secret.write_text(PASSWORD + "\n")
         secret.chmod(0o600)
@@ -99,7 +100,7 @@ def fingerprint(blob: str) -> str:
 
 @pytest.fixture
 def operator(guests: Pair, tmp_path: Path) -> Operator:
-    guests.reset_target(options={"kmsg": "7"})
+    guests.reset_target(options={"kmsg": "7", "firmware": "1"}, reboots=True)
     return Operator(tmp_path, guests)
 
 
@@ -139,12 +140,14 @@ def settings_agree(server: Guest, target: Guest) -> None:
 
 def test_a_host_is_restored_from_blank_disk_to_bootable(operator: Operator) -> None:
     pair = operator.pair
+    operator.finish = "reboot"
     began = time.monotonic()
     status, events = operator.run(*operator.sure)
     seconds = time.monotonic() - began
     assert status == 0, events[-3:]
     assert events[-1]["event"] == "RunFinished"
-    print(f"restored in {seconds:.0f} s")
+    print(f"restored, and booted to login:, in {seconds:.0f} s")
+    assert pair.target.run("test -e /run/zg/installed", check=False).status == 0, "not its disk"
     guests_agree(pair.server, pair.target)
     target = pair.target
     assert target.out("zpool get -H -o value bootfs zroot").strip() == f"zroot/{ENVIRONMENT}"
