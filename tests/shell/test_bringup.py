@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from dataclasses import replace
 
 import pytest
 
-from zrwizard.console.errors import LoginRefused, Taken, Unreachable
+from zrwizard.console.errors import LoginRefused, Taken, Unidentified, Unreachable
 from zrwizard.line import open as opening
+from zrwizard.line.telnet import QEMU_GREETING
 from zrwizard.rehearsal import Rehearsal
 from zrwizard.rehearsal.scenario import SCENARIOS, Start
 from zrwizard.secrets import Secret, Secrets
+from zrwizard.shell import bringup
 from zrwizard.shell.connect import Watch, open_shell
 from zrwizard.shell.session import ShellSession
 
@@ -103,3 +107,31 @@ def test_nobody_at_the_port():
         open_shell(
             "telnet://127.0.0.1:1", token="abcd12", secrets=Secrets(), cancel=threading.Event()
         )
+
+
+@pytest.mark.parametrize("shown", [b"OK ", b"mountroot> ", b"db> ", b"> ", b"-- INSERT --"])
+def test_nothing_is_typed_to_a_state_that_no_key_is_safe_in(shown, monkeypatch):
+    """A peer that shows it and notes every byte that it is sent."""
+    monkeypatch.setattr(bringup, "_STILL_SECONDS", 1.0)
+    typed = bytearray()
+
+    def serve(peer: socket.socket) -> None:
+        peer.sendall(QEMU_GREETING + b"\x1b[H\x1b[J" + shown)
+        peer.settimeout(60)
+        with contextlib.suppress(OSError):
+            while data := peer.recv(100):
+                typed.extend(data)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=lambda: serve(listener.accept()[0]), daemon=True).start()
+        port = listener.getsockname()[1]
+        with pytest.raises(Unidentified) as caught:
+            open_shell(
+                f"telnet://127.0.0.1:{port}",
+                token="abcd12",
+                secrets=Secrets(),
+                cancel=threading.Event(),
+            )
+    assert shown.decode().strip() in caught.value.screen
+    assert b"\r" not in typed
+    assert not any(chr(byte).isprintable() for byte in typed)

@@ -114,17 +114,19 @@ class BringUp:
         """Whether nothing but a stray kernel message comes, as where a prompt was long printed."""
         if state is State.SILENT:
             return True
-        return self._listen(_STILL_SECONDS) < _STRAY_BYTES and self._state() in _MUTE
+        return self._listen(_STILL_SECONDS, state) < _STRAY_BYTES and self._state() in _MUTE
 
-    def _listen(self, seconds: float) -> int:
-        """Feed what arrives within `seconds`; return how many bytes that were."""
+    def _listen(self, seconds: float, state: State) -> int:
+        """Feed what arrives within `seconds`, or until `state` is left; return how much it was."""
         count = 0
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
-            data = self.console.read(left)
+            data = self.console.read(min(left, 2 * _QUIET))
             if data:
                 self._feed(data)
                 count += len(data)
+            elif self._state() is not state:
+                break
         return count
 
     def _answer(self, state: State, deadline: float) -> None:
@@ -214,11 +216,11 @@ class BringUp:
                 _TAKE_OVER,
                 self.screen.text(),
             )
-        if self._listen(_STILL_SECONDS) >= _STRAY_BYTES:
+        if self._listen(_STILL_SECONDS, state) >= _STRAY_BYTES or self._state() is not state:
             self._still = 0
             return
         self._still += 1
-        if self._still > 1 and self._state() is state:
+        if self._still > 1:
             raise Unidentified(
                 f"The console stands at a state that needs a hand ({state}); nothing was typed.",
                 _TAKE_OVER,

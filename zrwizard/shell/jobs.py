@@ -21,7 +21,7 @@ def start(where: str) -> str:
     """Return the command that starts the file `run` in `where`, in a session of its own."""
     return (
         f"cd {where} || exit 1\n"
-        "if command -v daemon >/dev/null 2>&1; then daemon -f sh run\n"
+        f"if command -v daemon >/dev/null 2>&1; then daemon -f sh {where}/run\n"
         "elif command -v setsid >/dev/null 2>&1; then setsid sh run </dev/null >/dev/null 2>&1 &\n"
         "else nohup sh run </dev/null >/dev/null 2>&1 &\n"
         "fi\n"
