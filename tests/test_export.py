@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.shlint import lint
 from zrwizard import export
 from zrwizard.plan import (
     Command,
@@ -45,8 +46,7 @@ class Bench:
         plan = Plan("restore", self.token, "A plan", steps, disk, ("A note.",))
         text = export.to_sh(plan).replace(f"/tmp/zr-{self.token}.steps", str(self.root / "state"))
         self.script.write_text(text)
-        subprocess.run(["dash", "-n", str(self.script)], check=True)
-        subprocess.run(["shellcheck", "-s", "sh", str(self.script)], check=True)
+        lint(self.script)
         done = subprocess.run(
             ["sh", str(self.script)],
             input=typed,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.shlint import lint
 from zrwizard import facts as known
 from zrwizard import survey
 from zrwizard.cksum import cksum
@@ -334,8 +335,7 @@ def test_commands_are_posix(tmp_path: Path) -> None:
     for number, text in enumerate(survey.target_commands()):
         path = tmp_path / f"{number}.sh"
         path.write_text(text + "\n")
-        subprocess.run(["dash", "-n", str(path)], check=True)
-        subprocess.run(["shellcheck", "-s", "sh", str(path)], check=True)
+        lint(path)
 
 
 def test_empty_facts_refuse_odd_tokens() -> None:

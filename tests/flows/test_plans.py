@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.flows.world import ANSWERS, World, target
+from tests.shlint import lint, parses
 from zrwizard import export
 from zrwizard.flows.moves import Answers, Review
 from zrwizard.plan import Danger, Plan, Step, Transfer, from_json, typed_text
@@ -65,12 +65,10 @@ def test_every_text_is_posix(name: str, tmp_path: Path) -> None:
             if not text.startswith("write /"):
                 number += 1
                 parts += [f"f{number}() (", text, ")", f"f{number}"]
-                path = tmp_path / f"{number}.sh"
-                path.write_text(text + "\n")
-                subprocess.run(["dash", "-n", str(path)], check=True)
+                assert parses(text), text
     whole = tmp_path / "whole.sh"
     whole.write_text("\n".join(parts) + "\n")
-    subprocess.run(["shellcheck", "-s", "sh", str(whole)], check=True)
+    lint(whole)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -184,8 +182,7 @@ def test_exports(name: str, tmp_path: Path) -> None:
     plan = plan_of(name)
     path = tmp_path / "plan.sh"
     path.write_text(export.to_sh(plan))
-    subprocess.run(["dash", "-n", str(path)], check=True)
-    subprocess.run(["shellcheck", "-s", "sh", str(path)], check=True)
+    lint(path)
     book = export.to_markdown(plan)
     for step in plan.steps:
         assert step.why.split("`")[0][:20] in book.replace("\\", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ def key_blob(type_name: str = "ssh-ed25519") -> str:
     return base64.b64encode(raw).decode()
 
 
+has_ssh = pytest.mark.skipif(shutil.which("ssh") is None, reason="ssh is not installed")
+
 # --- configuration ----------------------------------------------------------------------------
 
 
@@ -36,6 +39,7 @@ def effective(session: ssh.Session, directory: Path) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
 
 
+@has_ssh
 def test_the_real_ssh_reads_the_configuration(tmp_path: Path) -> None:
     found = effective(SESSION, tmp_path)
     assert found["hostname"] == "10.99.0.2"
@@ -47,6 +51,7 @@ def test_the_real_ssh_reads_the_configuration(tmp_path: Path) -> None:
     assert found["pubkeyauthentication"] in ("no", "false")
 
 
+@has_ssh
 def test_a_key_and_awkward_values(tmp_path: Path) -> None:
     odd = ssh.Session("fe80::1%em0", 22, "back up", "/tmp/z r", identity=True)
     found = effective(odd, tmp_path)
@@ -76,6 +81,7 @@ def test_what_cannot_stand_in_a_configuration(session: ssh.Session) -> None:
 # --- host keys --------------------------------------------------------------------------------
 
 
+@has_ssh
 def test_fingerprint_equals_ssh_keygens(tmp_path: Path) -> None:
     path = tmp_path / "id"
     subprocess.run(
