@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import random
 import threading
@@ -238,3 +239,23 @@ def test_a_prompt_that_was_lost_is_found_although_the_kernel_goes_on_talking():
     done.set()
     session.run(f"rm -rf {session.home}")
     session.close()
+
+
+def test_a_secret_file_stands_in_the_transcript_by_its_name_only(tmp_path):
+    secrets = Secrets()
+    secret = Secret("key", "-----BEGIN KEY-----\n" + "QmFzZTY0IG9mIGEga2V5\n" * 30)
+    secrets.add(secret)
+    log = tmp_path / "log"
+    session, _ = open_session(token=token(7), log=log, secrets=secrets)
+    path = Path(session.home) / "id"
+    session.upload(str(path), secret)
+    assert path.read_bytes() == secret.reveal()
+    assert path.stat().st_mode & 0o777 == 0o600
+    session.run(f"rm -rf {session.home}")
+    session.close()
+    text = log.read_text()
+    assert "<secret:key>" in text
+    encoded = base64.b64encode(secret.reveal()).decode()
+    for form in (secret.reveal().decode(), encoded):
+        pieces = {form[at : at + 24] for at in range(0, len(form) - 24, 8)}
+        assert not [piece for piece in pieces if piece in text]
