@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zrwizard.freebsd import ParseError, diskinfo, geom, gpart, layout, media, mount, size, sysctl
+from zrwizard.freebsd import ParseError, diskinfo, geom, gpart, layout, size, sysctl
 
 Recorded = Callable[..., str]
 MIB = 1 << 20
@@ -355,49 +355,3 @@ def test_sizes_of_zfs() -> None:
 def test_sizes_for_people() -> None:
     assert size.human(4 * GIB) == "4.0 GiB"
     assert size.human(512 << 10) == "512.0 KiB"
-
-
-# --- media ------------------------------------------------------------------------------------
-
-
-def test_the_live_cd_is_recognised(recorded: Recorded) -> None:
-    disks = geom.parse_disks(recorded("geom disk list"))
-    mounts = mount.parse_mounted(recorded("mount -p"))
-    found = media.find_medium(mounts, disks, {})
-    assert found.live
-    assert found.disks == ("cd0",)
-    assert "cd0" in found.reason
-
-
-CLOSED = geom.Mode(0, 0, 0)
-
-
-def disk(name: str, mode: geom.Mode = CLOSED, ident: str | None = None) -> geom.Disk:
-    return geom.Disk(name, GIB, 512, mode=mode, ident=ident)
-
-
-def test_a_memory_stick_with_a_label_blocks_every_open_disk() -> None:
-    root = (mount.Mount("/dev/ufs/FreeBSD_Install", "/", "ufs", ("ro", "noatime")),)
-    disks = (disk("da0", geom.Mode(1, 0, 1)), disk("ada0"), disk("ada1", geom.Mode(1, 1, 1)))
-    found = media.find_medium(root, disks, {})
-    assert (found.live, found.disks) == (True, ("da0", "ada1"))
-
-
-def test_an_installed_system_is_no_live_medium() -> None:
-    root = (mount.Mount("zroot/ROOT/default", "/", "zfs", ("rw",)),)
-    found = media.find_medium(root, (disk("ada0", geom.Mode(2, 2, 4)),), {})
-    assert (found.live, found.disks) == (False, ("ada0",))
-    assert media.find_medium((), (), {}).live is False
-
-
-def test_which_disk_a_device_lies_on() -> None:
-    disks = (disk("da1"), disk("da10", ident="X1"), disk("vtbd0"))
-    table = gpart.Table("GPT", 128, (gpart.Entry(4, "freebsd-zfs", 1, 1, "zfs0"),))
-    tables = {"vtbd0": table}
-    expected = {
-        "/dev/da10p2": "da10", "da1s1a": "da1", "da1": "da1", "vtbd0p3.eli": "vtbd0",
-        "gpt/zfs0": "vtbd0", "/dev/gpt/zfs0.eli": "vtbd0", "diskid/DISK-X1p3": "da10",
-        "gpt/other": None, "ufs/root": None, "nda0": None, "/dev/da100": None,
-    }  # fmt: skip
-    assert {name: media.disk_of(name, disks, tables) for name in expected} == expected
-    assert media.disk_of("gpt/zfs0", disks, {"vtbd0": table, "da1": table}) is None

@@ -112,16 +112,6 @@ def test_traffic_skips_headers_noise_and_an_unfinished_row() -> None:
     assert [row.bytes_in for row in netstat.parse_rows(text)] == [2, 9]
 
 
-def test_meter_file() -> None:
-    assert netstat.parse_meter("") is None
-    assert netstat.parse_meter("12 3") is None
-    assert netstat.parse_meter("12 3 4\n") == netstat.Meter(12, 3, 4)
-    with pytest.raises(ParseError):
-        netstat.parse_meter("cat: no such file\n")
-    with pytest.raises(ValueError, match="backslash"):
-        netstat.meter("em0", "a\\b")
-
-
 def test_default_route(recorded: Recorded) -> None:
     assert netstat.parse_default_route(recorded("netstat -rn")) is None
     text = (

@@ -53,7 +53,6 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "mount": mount.parse_mounted,
     "df": mount.parse_room,
     "netstat -rn": netstat.parse_default_route,
-    "meter": netstat.parse_meter,
     "size": size.parse,
     "size of zfs": size.parse_zfs,
     "size of gpart": lambda text: size.parse_gpart(text, 512),

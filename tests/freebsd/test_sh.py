@@ -186,7 +186,6 @@ BUILDERS = [
     zfs_send.estimate(ODD),
     zfs_receive.receive("zroot"),
     netstat.watch("em0"),
-    netstat.meter("em0", "/tmp/zr-0a1b/meter"),
     netstat.routes(),
     ifconfig.names(),
     ifconfig.show("em0"),
@@ -282,13 +281,3 @@ def test_boot_code_is_compared_as_far_as_it_reaches(tmp_path: object) -> None:
         check=False,
     )
     assert missing.returncode != 0
-
-
-def test_the_meter_adds_up(tmp_path: object) -> None:
-    path = f"{tmp_path}/meter"
-    fake = "            input        vtnet0           output\n   packets errs ... colls\n"
-    fake += "  4699  0  0  7016630  2372  0  158172  0\n   1 0 0 5000000000 1 0 1 0\nGEOM: noise\n"
-    awk = netstat.meter("vtnet0", path).split(" | ", 1)[1]
-    shell(sh.pipeline(sh.command("printf", "%s", fake), awk))
-    with open(path) as file:
-        assert netstat.parse_meter(file.read()) == netstat.Meter(5007016630, 2, 5000000000)

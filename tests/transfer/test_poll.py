@@ -31,7 +31,7 @@ def look(shell: RealShell, job: str, offset: int = 0) -> poll.Look:
 
 def test_the_meter_adds_the_rows_up(shell: RealShell) -> None:
     rows = "".join(f"{n:10} {0:5} {0:5} {3_000_000_000:10} 1 0 99 0\n" for n in range(3))
-    print_rows = f"cat <<X\n{HEADER}{rows}{HEADER}X\n"
+    print_rows = f"cat <<X\n{HEADER}{rows}GEOM: noise\n{HEADER}X\n"
     shell.tool("netstat", f'test "$*" = "-I em0 -w 1" || exit 65\n{print_rows}')
     total = Path(poll.total_path(shell.home, "pull"))
     total.parent.mkdir()

@@ -21,7 +21,6 @@ class State(StrEnum):
     TERMINAL = "terminal type question"
     DIALOG = "installer dialog"
     RESIZING = "size query"
-    BOOTING = "booting"
     LOADER = "loader"
     KERNEL_PROMPT = "kernel prompt"
     HOST_KEY = "ssh host key question"

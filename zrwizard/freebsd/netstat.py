@@ -10,11 +10,6 @@ from .errors import ParseError
 
 _NUMBERS = re.compile(r"\s*\d{1,20}(?:\s+\d{1,20}){7}\s*", re.ASCII)
 _COLUMNS = 8
-# 8 numbers are a row; anything else is a header (again after every 21 rows) or noise.
-_METER = (
-    "NF == 8 && $1 ~ /^[0-9]+$/ && $8 ~ /^[0-9]+$/ "
-    '{ total += $4; n++; printf "%.0f %.0f %.0f\\n", total, n, $4 > file; close(file) }'
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +24,6 @@ class Row:
     errors_out: int
     bytes_out: int
     collisions: int
-
-
-@dataclass(frozen=True, slots=True)
-class Meter:
-    """The running meter: bytes received since its start, seconds counted, bytes of the last one."""
-
-    total: int
-    seconds: int
-    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +42,6 @@ def watch(nic: str) -> str:
     return sh.command("netstat", "-I", nic, "-w", "1")
 
 
-def meter(nic: str, path: str) -> str:
-    """Command: keeps the file `path` at one line, for `parse_meter`; runs until it is killed."""
-    if "\\" in path:
-        raise ValueError("awk would read a backslash in the path as an escape")
-    return sh.pipeline(watch(nic), sh.command("awk", "-v", f"file={path}", _METER))
-
-
 def routes() -> str:
     """Command: the routing tables with numeric addresses."""
     return sh.command("netstat", "-rn")
@@ -78,16 +57,6 @@ def parse_rows(output: str) -> tuple[Row, ...]:
     """
     complete = output.split("\n")[:-1]
     return tuple(Row(*map(int, line.split())) for line in complete if _NUMBERS.fullmatch(line))
-
-
-def parse_meter(output: str) -> Meter | None:
-    """The line of `meter`; None for the instant in which the file is empty. Raises ParseError."""
-    words = output.split()
-    if not words or not output.endswith("\n"):
-        return None
-    if len(words) != 3:
-        raise ParseError("meter", "three numbers were expected", output)
-    return Meter(*(text.whole("meter", "a counter", word) for word in words))
 
 
 def parse_default_route(output: str) -> DefaultRoute | None:

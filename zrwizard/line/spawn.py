@@ -109,10 +109,6 @@ class ByteSpawn(SpawnBase):  # type: ignore[misc]
             except OSError as error:
                 raise EOF(f"the line broke: {error.strerror}") from None
 
-    def isalive(self) -> bool:
-        """Whether the line is open at this end and no end of file was seen."""
-        return not (bool(self.closed) or bool(self.flag_eof))
-
     def close(self, force: bool = False) -> None:
         """Close the descriptor; twice is once."""
         if not self.closed:

@@ -26,7 +26,11 @@ import base64
 from zrwizard.cksum import cksum
 
 CHUNK = 1536
+"""Bytes of an output that one `zg` gives."""
 INLINE = 1200
+"""Bytes up to which outputs come along with the end frame."""
+MOST_PARTS = 2000
+"""Parts that one command or file may have; a damaged count must not keep the target busy."""
 
 FUNCTIONS = r"""umask 077
 _id=- _rc=- _so=0 _se=0
@@ -41,7 +45,7 @@ zq() { case $_rc in
 "$_so" "$_se" $((_so+_se)) "$_id";;
 esac; }
 zx() { if [ "$1" = "$_id" ]; then zq; return; fi
-if [ $# -ne 4 ] || [ "$2" -gt 2000 ]; then printf '\036N%s\037' "$1"; return; fi
+if [ $# -ne 4 ] || [ "$2" -gt @MOST_PARTS@ ]; then printf '\036N%s\037' "$1"; return; fi
 _c=$(zj "$2" | $_dec; echo .); _c=${_c%.}
 _k=$(printf %s "$1:$4:$_c" | cksum)
 if [ "${_k%% *}" != "$3" ]; then printf '\036N%s\037' "$1"; return; fi
@@ -51,15 +55,15 @@ case $4 in
 d) (eval "$_c") </dev/null >"$_h/o" 2>"$_h/e"; _rc=$?
 set -- $(wc -c "$_h/o" "$_h/e"); _so=$1 _se=$3
 zq
-if [ $((_so+_se)) -le 1200 ]; then
+if [ $((_so+_se)) -le @INLINE@ ]; then
 if [ "$_so" -gt 0 ]; then zg o 0; fi
 if [ "$_se" -gt 0 ]; then zg e 0; fi
 fi;;
 t) (eval "$_c"); _rc=$?; zq;;
 esac; }
-zf() { if [ $# -ne 2 ] || [ "$2" -gt 2000 ]; then printf '\036N%s\037' "$1"; return; fi
+zf() { if [ $# -ne 2 ] || [ "$2" -gt @MOST_PARTS@ ]; then printf '\036N%s\037' "$1"; return; fi
 zj "$2" | $_dec >"$_h/u"; printf '\036U%s:%s\037' "$1" "$(cksum <"$_h/u")"; }
-zg() { dd if="$_h/$1" bs=1536 skip="$2" count=1 2>/dev/null >"$_h/c"
+zg() { dd if="$_h/$1" bs=@CHUNK@ skip="$2" count=1 2>/dev/null >"$_h/c"
 $_enc <"$_h/c" | awk -v f="$1:$2" '{printf "\036D%s:%d:%d:%s\037\n",f,NR,length($0),$0}'
 printf '\036C%s:%s:%s\037' "$1" "$2" "$(cksum <"$_h/c")"; }
 zz() { gzip -9c <"$_h/$1" >"$_h/z"; printf '\036Z%s:%s\037' "$1" "$(cksum <"$_h/z")"; }
@@ -87,7 +91,10 @@ def program(token: str, home: str, decoder: str) -> str:
         'mkdir -m 700 "$_h" 2>/dev/null || '
         '{ [ -d "$_h" ] && [ ! -h "$_h" ] && [ -O "$_h" ]; } || _h=\n'
     )
-    return settings + make_home + FUNCTIONS
+    functions = FUNCTIONS
+    for name, value in (("CHUNK", CHUNK), ("INLINE", INLINE), ("MOST_PARTS", MOST_PARTS)):
+        functions = functions.replace(f"@{name}@", str(value))
+    return settings + make_home + functions
 
 
 def pieces(text: str, width: int) -> list[str]:

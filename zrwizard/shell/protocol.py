@@ -19,11 +19,10 @@ from zrwizard.cksum import cksum
 from zrwizard.console.console import Console
 from zrwizard.console.errors import MachineLost, NoAnswer
 from zrwizard.shell.frames import FRAME, End, Gathering, parse_end
-from zrwizard.shell.helpers import CHUNK, INLINE
+from zrwizard.shell.helpers import CHUNK, INLINE, MOST_PARTS
 
 _CTRL_C, _CTRL_Q, _CTRL_U = b"\x03", b"\x11", b"\x15"
 _PART = 160
-_MOST_PARTS = 2000
 _GZIP_FROM = 4096
 _TRIES = 14
 _GONE = re.compile(rb"(?:^|\n)[^\n]{0,60}login: $|Console type \[[^]]*\]: $")
@@ -126,7 +125,7 @@ class Frames:
         """Send `data` as checked parts; return how many there are."""
         encoded = base64.b64encode(data).decode()
         parts = [encoded[at : at + _PART] for at in range(0, len(encoded), _PART)]
-        if len(parts) > _MOST_PARTS:
+        if len(parts) > MOST_PARTS:
             raise NoAnswer(
                 f"{len(data)} bytes are too many to be typed over a console.", "Use the network."
             )

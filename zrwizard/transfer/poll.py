@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from zrwizard.freebsd import netstat
 from zrwizard.freebsd.sh import quote
 
 LOG_PIECE = 16384
@@ -55,7 +56,7 @@ def meter_script(nic: str, total: str, base: int = 0, seconds: int = 0) -> str:
     # A loop of sh and not awk(1): some awks read a pipe in blocks and would lag by minutes.
     return (
         f"n={base} s={seconds}\n"
-        f"netstat -I {quote(nic)} -w 1 | while read -r p e d b rest; do\n"
+        f"{netstat.watch(nic)} | while read -r p e d b rest; do\n"
         '  case "$p/$e/$d/$b" in *[!0-9/]* | */) continue ;; esac\n'
         "  n=$((n + b)) s=$((s + 1))\n"
         f'  echo "$n $s" > {quote(total)}\n'
