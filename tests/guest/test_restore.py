@@ -222,3 +222,27 @@ def test_a_changed_host_key_stops_the_run(operator: Operator) -> None:
     assert status == 3
     assert "host key" in json.dumps(events[-1]).lower()
     assert operator.pair.target.run("sfdisk -d /dev/vda", check=False).status != 0
+
+
+def test_a_locked_key_logs_in_and_the_machine_is_switched_off(operator: Operator) -> None:
+    operator.finish = "poweroff"
+    answers = operator.directory / "answers.toml"
+    text = ANSWERS.replace("FINISH", operator.finish)
+    answers.write_text(text.replace("port = 2223", 'port = 22\nauth = "key"'))
+    phrase = operator.directory / "phrase"
+    phrase.write_text("zguest key\n")
+    phrase.chmod(0o600)
+    keys = ("--secret", f"key=file:{operator.pair.image.locked_key}")
+    status, events = operator.run(
+        *operator.sure, *keys, "--secret", f"key-passphrase=file:{phrase}"
+    )
+    assert status == 0, events[-3:]
+    operator.pair.target.wait_off()
+    written = [path for path in (operator.directory / "state").rglob("*") if path.is_file()]
+    private = operator.pair.image.locked_key.read_text().splitlines()[1:-1]
+    for path in written:
+        seen = path.read_text(errors="replace")
+        assert "zguest key" not in seen, path
+        assert not [line for line in private if line[:40] in seen], path
+    operator.pair.reset_target(blank=False, options={"firmware": "1"}, reboots=True)
+    guests_agree(operator.pair.server, operator.pair.target)
