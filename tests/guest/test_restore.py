@@ -184,9 +184,12 @@ def test_a_wizard_that_was_killed_is_simply_started_again(operator: Operator) ->
     """kill -9 in the middle of the transfer; the job goes on, and the next start finds it."""
     process = operator.start(*operator.sure)
     assert process.stdout
+    seen = []
     for line in process.stdout:
-        if json.loads(line)["event"] == "Progress":
+        seen.append(json.loads(line))
+        if seen[-1]["event"] == "Progress":
             break
+    assert seen[-1]["event"] == "Progress", ("the first run did not come so far", seen[-6:])
     process.send_signal(signal.SIGKILL)
     process.wait()
     status, events = operator.run(*operator.sure)

@@ -15,7 +15,7 @@ from typing import Any
 from pexpect import EOF, TIMEOUT
 from pexpect.spawnbase import SpawnBase
 
-from zrwizard.console.errors import Cancelled, MachineLost
+from zrwizard.console.errors import Cancelled, LineCut
 from zrwizard.console.transcript import Transcript
 from zrwizard.secrets import Secret
 
@@ -89,7 +89,7 @@ class Console:
             self._inbox.put(data)
 
     def write(self, data: bytes) -> None:
-        """Type `data`. Raises `MachineLost` when the line is gone."""
+        """Type `data`. Raises `LineCut` when the line is gone."""
         self.transcript.input(data)
         self._write(data)
 
@@ -110,10 +110,10 @@ class Console:
         except (EOF, OSError, ValueError):
             raise self.lost() from None
 
-    def lost(self) -> MachineLost:
+    def lost(self) -> LineCut:
         """Return the error that says that the line has ended."""
         reason = self._inbox.ended or "the line was closed"
-        return MachineLost(
+        return LineCut(
             f"The console line ended: {reason}.",
             "Check the machine and the line; then start zrwizard again: it goes on where it was.",
         )

@@ -27,6 +27,10 @@ class MachineLost(ConsoleError):
     """The line ended or the machine went away; whether a running command finished is unknown."""
 
 
+class LineCut(MachineLost):
+    """The line ended: the machine may be well. A console that can be opened again is looked at."""
+
+
 class NoAnswer(ConsoleError):
     """The deadline passed without a whole answer; the command's outcome is unknown."""
 

@@ -20,6 +20,7 @@ class Transcript:
     """Writes events of both directions; a `None` path keeps nothing. Thread-safe."""
 
     def __init__(self, path: Path | None, secrets: Secrets, title: str) -> None:
+        self.title = title
         self._secrets = secrets
         self._lock = threading.Lock()
         self._start = time.monotonic()

@@ -1,4 +1,4 @@
-"""From whatever a console shows to a plain, quiet root `sh` with our helpers in it.
+"""From whatever a console shows to a root prompt.
 
 The states recur and arrive in any order, so this is a loop over what is seen, never a script.
 Nothing is typed to a state that was not recognised.
@@ -7,25 +7,22 @@ Nothing is typed to a state that was not recognised.
 from __future__ import annotations
 
 import re
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from zrwizard.console.console import Console
-from zrwizard.console.errors import LoginRefused, NoAnswer, NotRoot, Refused, Unidentified
+from zrwizard.console.errors import LoginRefused, NotRoot, Refused, Unidentified
 from zrwizard.console.screen import Screen
 from zrwizard.console.states import SIZE_QUERY, SIZE_REPLY, State
 from zrwizard.secrets import Secret
-from zrwizard.shell import helpers
-from zrwizard.shell.protocol import Frames, exactly
+from zrwizard.shell.protocol import Frames
 
 _QUIET = 0.35
 _MUTE = (State.SILENT, State.UNKNOWN)
 _PROBES = 3
 _STILL_SECONDS = 8.0
 _STRAY_BYTES = 300
-_DECODERS = (b"b64decode -r", b"base64 -d", b"none")
 _TAKE_OVER = "Take the console over by hand, bring it to a root prompt, and give it back."
 
 
@@ -260,89 +257,8 @@ class BringUp:
             self._feed(data)
         return data
 
-    # -- the plain shell ----------------------------------------------------------------------
-
-    def plain_shell(self) -> None:
-        """Turn the root prompt, of csh or sh, into a quiet sh: no prompt, no echo, no editing."""
-        self.console.write(b"exec /bin/sh\r")
-        self._await_prompt()
-        frames = Frames(self.console)
-        for _ in range(4):
-            self.console.write(b"\x15" + helpers.QUIET.encode() + b"\r")
-            self.console.read_until_quiet(_QUIET, 3.0)
-            nonce = secrets.token_hex(4)
-            line = f"printf '\\036Q%s\\037' {nonce}"
-            try:
-                frames.ask(line, exactly(b"Q", nonce), tries=3)
-                return
-            except NoAnswer:
-                continue
-        raise NoAnswer("The root shell does not take commands.", _TAKE_OVER)
-
-    def _await_prompt(self) -> None:
+    def await_prompt(self) -> None:
         """A shell that is just starting is never hurried: wait for its prompt, or for quiet."""
         for _ in range(10):
             if self.look(limit=3.0) is State.ROOT_SHELL:
                 return
-
-    def answers_status(self) -> bool:
-        """Whether ^T is answered here, as FreeBSD's terminal driver does (tty_info)."""
-        self.console.write(b"\x14")
-        return bool(self.console.read_until_quiet(0.25, 1.0))
-
-    def install(self, frames: Frames, token: str, home: str) -> None:
-        """Put the helpers into the shell, piece by piece, each checked; then try them."""
-        width = 160
-        for _ in range(6):
-            try:
-                decoder = self._carrier(frames)
-                text = helpers.program(token, home, decoder)
-                count = self._carry(frames, text, width)
-                whole = self._checked(frames, helpers.assemble(count), helpers.WHOLE)
-                if whole != helpers.carried(helpers.WHOLE, text):
-                    width = max(40, width // 2)
-                    continue
-            except NoAnswer:
-                width = max(40, width // 2)
-                continue
-            self.console.write(f'eval "$Z{helpers.WHOLE}"\r'.encode())
-            if frames.alive(token, tries=6):
-                return
-        raise NoAnswer(
-            "The shell's helper functions cannot be installed over this line.",
-            "Check the line's speed and cable; is this a plain sh on FreeBSD?",
-        )
-
-    def _carrier(self, frames: Frames) -> str:
-        for _ in range(8):
-            self.console.write(b"\x15" + helpers.CARRIER.encode() + b"\r")
-            try:
-                if self._checked(frames, "k 0 x", 0, tries=2) == helpers.carried(0, "x"):
-                    break
-            except NoAnswer:
-                # A damaged definition can leave a quote open: ^C ends the unfinished line.
-                self.console.write(b"\x03")
-                self.console.read_until_quiet(_QUIET, 1.0)
-        _, body = frames.ask(helpers.DECODER, lambda kind, body: kind == b"B" and body in _DECODERS)
-        if body == b"none":
-            raise NotRoot(
-                "The target has neither b64decode(1) nor base64(1).",
-                "Use FreeBSD install media 13 or later.",
-            )
-        return body.decode()
-
-    def _carry(self, frames: Frames, text: str, width: int) -> int:
-        parts = helpers.pieces(text, width)
-        for number, part in enumerate(parts):
-            want = f"{number}:{helpers.carried(number, part)}"
-            frames.ask(f"k {number} {part}", exactly(b"K", want), tries=20)
-        return len(parts)
-
-    def _checked(self, frames: Frames, line: str, number: int, tries: int = 6) -> int:
-        start = f"{number}:".encode()
-        _, body = frames.ask(
-            line,
-            lambda kind, body: kind == b"K" and re.fullmatch(start + rb"\d+", body) is not None,
-            tries=tries,
-        )
-        return int(body.split(b":")[1])

@@ -31,6 +31,25 @@ class Watch:
     on_state: Callable[[str], None] = _nothing
 
 
+def open_console(
+    url: str,
+    *,
+    secrets: Secrets,
+    cancel: threading.Event,
+    log: Path | None = None,
+    watch: Watch | None = None,
+) -> Console:
+    """Return the console at `url`, to which nothing was typed yet. Raises a `ConsoleError`."""
+    watch = watch or Watch()
+    try:
+        address = parse(url)
+        watch.on_state(f"opening {address}")
+        spawn = open_line(address)
+    except LineError as error:
+        raise (Taken if error.taken else Unreachable)(error.what, error.now) from None
+    return Console(spawn, Transcript(log, secrets, str(address)), cancel)
+
+
 def open_shell(
     url: str,
     *,
@@ -49,14 +68,9 @@ def open_shell(
     Raises a `ConsoleError`.
     """
     watch = watch or Watch()
-    try:
-        address = parse(url)
-        watch.on_state(f"opening {address}")
-        spawn = open_line(address)
-    except LineError as error:
-        raise (Taken if error.taken else Unreachable)(error.what, error.now) from None
-    console = Console(spawn, Transcript(log, secrets, str(address)), cancel)
-    memo = _Memo(memory, str(address))
+    console = open_console(url, secrets=secrets, cancel=cancel, log=log, watch=watch)
+    address = console.transcript.title
+    memo = _Memo(memory, address)
     screen = Screen()
     try:
         session = ShellSession(

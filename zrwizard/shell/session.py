@@ -24,6 +24,7 @@ from zrwizard.secrets import Secret
 from zrwizard.shell import jobs
 from zrwizard.shell.api import Job, Result, Rule
 from zrwizard.shell.bringup import BringUp, Left
+from zrwizard.shell.plainshell import PlainShell
 from zrwizard.shell.protocol import Frames
 
 _DOWN = re.compile(
@@ -62,11 +63,12 @@ class ShellSession:
         """Bring the console to our quiet shell, whatever it shows now."""
         way = BringUp(self.console, self.screen, self._password, self._on_state)
         there = way.to_root_prompt(left=left)
+        plain = PlainShell(self.console)
         if not there:
-            way.plain_shell()
-            self.answers_status = way.answers_status()
+            plain.quiet(way.await_prompt)
+            self.answers_status = plain.answers_status()
         if left is None or not there or left.token != self.token:
-            way.install(self._frames, self.token, self.home)
+            plain.install(self._frames, self.token, self.home)
         self._on_state("shell ready")
         identity = self.run('id -u; printf %s "$_h"')
         uid, _, home = identity.text.partition("\n")
