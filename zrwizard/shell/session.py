@@ -24,6 +24,7 @@ from zrwizard.secrets import Secret
 from zrwizard.shell import jobs
 from zrwizard.shell.api import Job, Result, Rule
 from zrwizard.shell.bringup import BringUp, Left
+from zrwizard.shell.handson import HandsOn
 from zrwizard.shell.plainshell import PlainShell
 from zrwizard.shell.protocol import Frames
 
@@ -55,6 +56,8 @@ class ShellSession:
         self._on_state = on_state
         self._lock = threading.RLock()
         self._away = False
+        self._adrift: ConsoleError | None = None
+        self.ready = False
         self.answers_status = left.answers_status if left else True
         self.on_close: Callable[[], None] = lambda: None
         self._establish(left)
@@ -69,6 +72,7 @@ class ShellSession:
             self.answers_status = plain.answers_status()
         if left is None or not there or left.token != self.token:
             plain.install(self._frames, self.token, self.home)
+        self.ready = True
         self._on_state("shell ready")
         identity = self.run('id -u; printf %s "$_h"')
         uid, _, home = identity.text.partition("\n")
@@ -183,29 +187,26 @@ class ShellSession:
         """Give the console to a person; waits for the running command, holds later ones back."""
         self._lock.acquire()
         try:
-            self.screen.reset()
-            hands = HandsOn(self, self.console, self.screen)
-            self.console.on_output = hands.feed
-            self.console.write(b"\x15zh\r")
+            return HandsOn(self)
         except BaseException:
             self._lock.release()
             raise
-        return hands
 
-    def back_from_hands(self) -> None:
-        """Take the console back after `hands_on`: look at what it shows, and go up again."""
-        try:
-            self.console.on_output = None
-            self.console.unread()
-            self._frames = Frames(self.console)
-            self._establish()
-        finally:
-            self._lock.release()
+    def take_back(self) -> None:
+        """Go up again from what the console shows after `hands_on`; raises where it cannot."""
+        self.ready = False
+        self._frames = Frames(self.console)
+        self._establish()
+
+    def hands_off(self, adrift: ConsoleError | None) -> None:
+        """End `hands_on`. With `adrift` every later command raises it: nothing is typed then."""
+        self._adrift = adrift
+        self._lock.release()
 
     def close(self) -> None:
         """Hand the console back, echo and prompt on, and close the line; never raises."""
         try:
-            if not self._away and not self.console.ended:
+            if not self._away and self._adrift is None and not self.console.ended:
                 self.console.cancel = threading.Event()
                 self.console.write(b"\x15zh\r")
                 self.console.read(0.3)
@@ -217,6 +218,8 @@ class ShellSession:
     @contextmanager
     def _turn(self, text: str) -> Iterator[None]:
         with self._lock:
+            if self._adrift is not None:
+                raise self._adrift
             self.console.transcript.mark(text)
             yield
 
@@ -289,39 +292,3 @@ class _Talk:
             if value := prompt.rule.answer.reveal():
                 shown = shown.replace(value, repr(prompt.rule.answer).encode())
         return shown
-
-
-class HandsOn:
-    """The console in a person's hands: keys go there, its screen comes back."""
-
-    def __init__(self, session: ShellSession, console: Console, screen: Screen) -> None:
-        self._session = session
-        self._console = console
-        self._screen = screen
-        self._lock = threading.Lock()
-
-    def feed(self, data: bytes) -> None:
-        """Draw what arrives; called by the console's reader."""
-        with self._lock:
-            self._screen.feed(data)
-        if SIZE_QUERY in data:
-            self._console.write(SIZE_REPLY)
-
-    def write(self, data: bytes) -> None:
-        """Type `data`."""
-        self._console.write(data)
-
-    def lines(self) -> list[str]:
-        """Return the screen's rows."""
-        with self._lock:
-            return self._screen.lines()
-
-    @property
-    def cursor(self) -> tuple[int, int]:
-        """The cursor's column and row, from 0."""
-        with self._lock:
-            return self._screen.cursor
-
-    def give_back(self) -> None:
-        """Hand the console back to the wizard; raises `ConsoleError` if it cannot go on."""
-        self._session.back_from_hands()
