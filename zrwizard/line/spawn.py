@@ -99,6 +99,10 @@ class ByteSpawn(SpawnBase):  # type: ignore[misc]
         self._put(self.filter.encode(data))
         return len(data)
 
+    def send_raw(self, wire: bytes) -> None:
+        """Write a command of the line's own protocol as it is. Raises EOF like `send`."""
+        self._put(wire)
+
     def _put(self, wire: bytes) -> None:
         while wire:
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 IAC, DONT, DO, WONT, WILL, SB, SE = 255, 254, 253, 252, 251, 250, 240
+BREAK = 243
 BINARY, ECHO, SGA = 0, 1, 3
 QEMU_GREETING = bytes([IAC, WILL, ECHO, IAC, WILL, SGA, IAC, WILL, BINARY, IAC, DO, BINARY])
 
@@ -21,6 +22,11 @@ class Telnet:
         self._state = "data"
         self._command = 0
         self._agreed: set[tuple[int, int]] = set()
+
+    @property
+    def qemu(self) -> bool:
+        """Whether the other end is QEMU, which understands no telnet command."""
+        return self._qemu
 
     def decode(self, data: bytes) -> tuple[bytes, bytes]:
         """Return (console bytes, telnet replies)."""

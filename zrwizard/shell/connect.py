@@ -15,6 +15,7 @@ from zrwizard.console.errors import MachineLost, Taken, Unreachable
 from zrwizard.console.screen import Screen
 from zrwizard.console.transcript import Transcript
 from zrwizard.line import LineError, open_line, parse
+from zrwizard.line.lock import Lock
 from zrwizard.secrets import Secrets
 from zrwizard.shell.bringup import Left
 from zrwizard.shell.session import ShellSession
@@ -38,16 +39,30 @@ def open_console(
     cancel: threading.Event,
     log: Path | None = None,
     watch: Watch | None = None,
+    locks: Path | None = None,
+    purpose: str = "console",
 ) -> Console:
-    """Return the console at `url`, to which nothing was typed yet. Raises a `ConsoleError`."""
+    """Return the console at `url`, to which nothing was typed yet. Raises a `ConsoleError`.
+
+    In the directory `locks` the line is marked as ours, for `purpose`, until the console is closed.
+    """
     watch = watch or Watch()
+    lock = Lock()
     try:
         address = parse(url)
+        if locks is not None:
+            lock = Lock.acquire(locks, address, purpose)
         watch.on_state(f"opening {address}")
         spawn = open_line(address)
     except LineError as error:
+        lock.release()
         raise (Taken if error.taken else Unreachable)(error.what, error.now) from None
-    return Console(spawn, Transcript(log, secrets, str(address)), cancel)
+    except BaseException:
+        lock.release()
+        raise
+    console = Console(spawn, Transcript(log, secrets, str(address)), cancel)
+    console.on_close = lock.release
+    return console
 
 
 def open_shell(
@@ -59,16 +74,26 @@ def open_shell(
     log: Path | None = None,
     memory: Path | None = None,
     watch: Watch | None = None,
+    locks: Path | None = None,
+    purpose: str = "console",
 ) -> ShellSession:
     """Return a root shell on the console at `url`.
 
     `token` (hex) names its private directory `/tmp/zr-TOKEN` there: with the same token a later
     call finds the same directory and its jobs. `log` is the transcript's path. `memory` is a file
     that remembers, over a crash of this program, that a quiet shell of ours sits on that console.
-    Raises a `ConsoleError`.
+    `locks` and `purpose` are as for `open_console`. Raises a `ConsoleError`.
     """
     watch = watch or Watch()
-    console = open_console(url, secrets=secrets, cancel=cancel, log=log, watch=watch)
+    console = open_console(
+        url,
+        secrets=secrets,
+        cancel=cancel,
+        log=log,
+        watch=watch,
+        locks=locks,
+        purpose=purpose,
+    )
     address = console.transcript.title
     memo = _Memo(memory, address)
     screen = Screen()
