@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -68,6 +70,127 @@ def test_cr_is_bare_only_in_binary_and_ff_is_doubled():
     assert telnet.encode(b"ls\r\xff") == b"ls\r\x00\xff\xff"
     telnet.decode(QEMU_GREETING)
     assert telnet.encode(b"ls\r\xff") == b"ls\r\xff\xff"
+
+
+def test_cr_nul_is_a_cr_until_the_server_is_in_binary():
+    telnet = Telnet()
+    assert telnet.decode(b"a\r\0b\r\n\r")[0] == b"a\rb\r\n\r"
+    assert telnet.decode(b"\0\0c\0")[0] == b"\0c\0"
+    assert telnet.decode(bytes([255, 251, 0])) == (b"", bytes([255, 253, 0]))
+    assert telnet.decode(b"a\r\0b")[0] == b"a\r\0b"
+
+
+def test_options_that_are_taken_back_are_given_back_and_can_return():
+    telnet = Telnet()
+    binary_on, binary_off = bytes([255, 253, 0]), bytes([255, 254, 0])
+    assert telnet.decode(binary_on)[1] == bytes([255, 251, 0])
+    assert telnet.decode(binary_on)[1] == b""
+    assert telnet.encode(b"\r") == b"\r"
+    assert telnet.decode(binary_off)[1] == bytes([255, 252, 0])
+    assert telnet.encode(b"\r") == b"\r\0"
+    assert telnet.decode(binary_off)[1] == b""
+    assert telnet.decode(binary_on)[1] == bytes([255, 251, 0])
+    echo_on, echo_off = bytes([255, 251, 1]), bytes([255, 252, 1])
+    answers = [telnet.decode(demand)[1] for demand in (echo_off, echo_on, echo_off, echo_on)]
+    assert answers == [b"", *(bytes([255, verb, 1]) for verb in (253, 254, 253))]
+
+
+def test_each_timing_mark_is_answered():
+    telnet = Telnet()
+    for _ in range(3):
+        assert telnet.decode(bytes([255, 253, 6]))[1] == bytes([255, 252, 6])
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=20).filter(lambda data: b"\xff" not in data and b"\r" not in data),
+            st.tuples(st.sampled_from([251, 252, 253, 254]), st.integers(0, 255)),
+            st.sampled_from([241, 242, 246, 249]),
+            st.binary(max_size=20).map(lambda data: data.replace(b"\xff", b"")).map(bytearray),
+        ),
+        max_size=60,
+    ),
+    st.lists(st.integers(1, 5), max_size=100),
+)
+def test_any_number_of_commands_split_anywhere_leaves_the_data_whole(pieces, cuts):
+    """Commands, options and subnegotiations in any number between bytes of data."""
+    wire, plain = b"\xff\xf1", b""
+    for piece in pieces:
+        match piece:
+            case bytearray():
+                wire += b"\xff\xfa\x18" + bytes(piece) + b"\xff\xff\xff\xf0"
+            case bytes():
+                wire += piece
+                plain += piece
+            case int():
+                wire += bytes([255, piece])
+            case verb, option:
+                wire += bytes([255, verb, option])
+    telnet, got = Telnet(), b""
+    for cut in [*cuts, len(wire)]:
+        got += telnet.decode(wire[:cut])[0]
+        wire = wire[cut:]
+    assert got == plain
+
+
+@given(st.lists(st.tuples(st.sampled_from([251, 252, 253, 254]), st.integers(0, 7)), max_size=80))
+def test_two_of_us_never_negotiate_for_ever(demands):
+    """Whatever was asked, the answers die out when they meet a filter like ours."""
+    here, there = Telnet(), Telnet()
+    reply = here.decode(b"".join(bytes([255, verb, option]) for verb, option in demands))[1]
+    for _ in range(20):
+        reply = there.decode(reply)[1]
+        reply = here.decode(reply)[1]
+    assert reply == b""
+
+
+def test_replies_of_the_reader_never_split_what_another_thread_types():
+    """A slow peer that takes a little at a time and asks for options all the while."""
+    typed = b"\r" * 60_000
+    received = bytearray()
+
+    def serve(peer: socket.socket) -> None:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.settimeout(10)
+        option = 100
+        while received.count(b"\r") < len(typed):
+            peer.sendall(bytes([255, 253, option]) + b"x")
+            option = 100 + (option + 1) % 100
+            data = peer.recv(3001)
+            if not data:
+                return
+            received.extend(data)
+
+    with server(serve) as port:
+        spawn = open_line(f"telnet://127.0.0.1:{port}")
+        writer = threading.Thread(target=spawn.send, args=(typed,))
+        writer.start()
+        while writer.is_alive() or received.count(b"\r") < len(typed):
+            with contextlib.suppress(pexpect.TIMEOUT):
+                spawn.read_nonblocking(100, 0.05)
+        writer.join(10)
+        spawn.close()
+    data = bytes(received)
+    for verb in range(251, 255):
+        data = re.sub(rb"\xff" + bytes([verb]) + rb"[^\xff]", b"", data)
+    assert data.replace(b"\r\0", b"") == b""
+    assert b"\r\xff" not in bytes(received)
+
+
+def test_an_urgent_data_mark_leaves_no_iac_alone():
+    """A Synch: telnetd sends the last byte of IAC DM as TCP urgent data."""
+
+    def serve(peer: socket.socket) -> None:
+        peer.sendall(b"\xff\xf1one ")
+        peer.sendall(b"\xff")
+        peer.send(b"\xf2", socket.MSG_OOB)
+        peer.sendall(b"two")
+
+    with server(serve) as port:
+        spawn = open_line(f"telnet://127.0.0.1:{port}")
+        spawn.expect_exact(b"one two", timeout=5)
+        spawn.close()
 
 
 def test_bytes_over_a_real_socket():

@@ -78,6 +78,9 @@ def _telnet(address: Address) -> ByteSpawn:
         ) from None
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # A telnetd may send the DM of IAC DM as urgent data; out of line, the IAC would be left
+    # alone and eat the byte that follows (RFC 854, Synch).
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
     if "raw" in address.options:
         return ByteSpawn(sock.detach(), where, Plain())
     return _greeted(ByteSpawn(sock.detach(), where, Telnet()), where)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 import time
 from typing import Any, Protocol
 
@@ -65,6 +66,8 @@ class ByteSpawn(SpawnBase):  # type: ignore[misc]
         self.name = f"<{name}>"
         self.filter = filter
         self.closed: bool = False
+        self._writing = threading.Lock()
+        self._replies = bytearray()
         os.set_blocking(fd, False)
 
     def read_nonblocking(self, size: int = 1, timeout: float | None = -1) -> bytes:
@@ -91,17 +94,39 @@ class ByteSpawn(SpawnBase):  # type: ignore[misc]
             raise EOF("the line was closed at the other end")
         plain, reply = self.filter.decode(data)
         if reply:
-            self._put(reply)
+            self._replies += reply
+            self._answer()
         return plain
+
+    def _answer(self) -> None:
+        """Send the filter's replies, but not into the middle of what another thread is sending.
+
+        Nobody waits here: the reader must go on while a slow peer takes what is being typed.
+        """
+        while self._replies and self._writing.acquire(blocking=False):
+            try:
+                self._put(self._taken())
+            finally:
+                self._writing.release()
+
+    def _taken(self) -> bytes:
+        replies = bytes(self._replies)
+        del self._replies[: len(replies)]
+        return replies
 
     def send(self, data: bytes) -> int:
         """Write all of `data`; returns its length. Raises EOF when the line is gone."""
-        self._put(self.filter.encode(data))
+        with self._writing:
+            # Encoded as the replies before it have agreed, hence sent behind them.
+            wire = self.filter.encode(data)
+            self._put(self._taken() + wire)
+        self._answer()
         return len(data)
 
     def send_raw(self, wire: bytes) -> None:
         """Write a command of the line's own protocol as it is. Raises EOF like `send`."""
-        self._put(wire)
+        with self._writing:
+            self._put(self._taken() + wire)
 
     def _put(self, wire: bytes) -> None:
         while wire:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 IAC, DONT, DO, WONT, WILL, SB, SE = 255, 254, 253, 252, 251, 250, 240
 BREAK = 243
-BINARY, ECHO, SGA = 0, 1, 3
+BINARY, ECHO, SGA, TIMING_MARK = 0, 1, 3, 6
+CR, NUL = 13, 0
 QEMU_GREETING = bytes([IAC, WILL, ECHO, IAC, WILL, SGA, IAC, WILL, BINARY, IAC, DO, BINARY])
+_THEIRS = frozenset({BINARY, ECHO, SGA})
+_OURS = frozenset({BINARY, SGA})
+_MOST_ANSWERS = 16
 
 
 class Telnet:
@@ -16,17 +22,29 @@ class Telnet:
     """
 
     def __init__(self) -> None:
-        self.binary_out = False
         self._qemu = False
         self._first = b""
         self._state = "data"
         self._command = 0
-        self._agreed: set[tuple[int, int]] = set()
+        self._after_cr = False
+        self._on: dict[bool, set[int]] = {True: set(), False: set()}
+        self._refused: dict[bool, set[int]] = {True: set(), False: set()}
+        self._answers: Counter[tuple[bool, int]] = Counter()
 
     @property
     def qemu(self) -> bool:
         """Whether the other end is QEMU, which understands no telnet command."""
         return self._qemu
+
+    @property
+    def binary_out(self) -> bool:
+        """Whether what we send is 8-bit binary: a CR then stands for itself (RFC 856)."""
+        return BINARY in self._on[False]
+
+    @property
+    def binary_in(self) -> bool:
+        """Whether what the server sends is binary; else its CR NUL is a CR (RFC 854)."""
+        return BINARY in self._on[True]
 
     def decode(self, data: bytes) -> tuple[bytes, bytes]:
         """Return (console bytes, telnet replies)."""
@@ -38,7 +56,7 @@ class Telnet:
             if len(self._first) < len(QEMU_GREETING):
                 self._first += bytes([byte])
                 if self._first == QEMU_GREETING:
-                    self._qemu = self.binary_out = True
+                    self._qemu = True
                     plain += data[index + 1 :]
                     reply.clear()
                     break
@@ -49,9 +67,9 @@ class Telnet:
             case "data" if byte == IAC:
                 self._state = "iac"
             case "data":
-                plain.append(byte)
+                self._data(byte, plain)
             case "iac" if byte == IAC:
-                plain.append(IAC)
+                self._data(IAC, plain)
                 self._state = "data"
             case "iac" if byte in (WILL, WONT, DO, DONT):
                 self._command, self._state = byte, "option"
@@ -67,19 +85,42 @@ class Telnet:
             case "sb-iac":
                 self._state = "data" if byte == SE else "sb"
 
+    def _data(self, byte: int, plain: bytearray) -> None:
+        """Pass one byte on; the NUL that follows a CR only says that no LF does."""
+        if not (byte == NUL and self._after_cr and not self.binary_in):
+            plain.append(byte)
+        self._after_cr = byte == CR
+
     def _negotiate(self, command: int, option: int, reply: bytearray) -> None:
-        """Answer each demand once: a second answer to the same one could loop for ever."""
-        if (command, option) in self._agreed:
+        """Answer what changes something, and refuse a thing once.
+
+        A server that takes answers for demands could still go round for ever (RFC 1143): each
+        option has a number of answers, and then silence.
+        """
+        theirs = command in (WILL, WONT)
+        yes, no = (DO, DONT) if theirs else (WILL, WONT)
+        on, refused = self._on[theirs], self._refused[theirs]
+        if option == TIMING_MARK:
+            # Not an option but a question, each time anew (RFC 860).
+            if command == DO:
+                reply += bytes([IAC, WONT, option])
             return
-        self._agreed.add((command, option))
-        match command:
-            case 251:
-                wanted = option in (BINARY, ECHO, SGA)
-                reply += bytes([IAC, DO if wanted else DONT, option])
-            case 253:
-                wanted = option in (BINARY, SGA)
-                self.binary_out = self.binary_out or option == BINARY
-                reply += bytes([IAC, WILL if wanted else WONT, option])
+        answer = 0
+        if command in (WONT, DONT):
+            refused.discard(option)
+            if option in on:
+                on.discard(option)
+                answer = no
+        elif option in (_THEIRS if theirs else _OURS):
+            if option not in on:
+                on.add(option)
+                answer = yes
+        elif option not in refused:
+            refused.add(option)
+            answer = no
+        if answer and self._answers[theirs, option] < _MOST_ANSWERS:
+            self._answers[theirs, option] += 1
+            reply += bytes([IAC, answer, option])
 
     def encode(self, data: bytes) -> bytes:
         """Return console bytes as telnet: 0xFF doubled, CR as CR NUL where not in binary."""
