@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-_POLYNOMIAL = 0x04C11DB7
+import zlib
+
+_ALL = 0xFFFFFFFF
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-def _table() -> tuple[int, ...]:
-    rows = []
-    for byte in range(256):
-        crc = byte << 24
-        for _ in range(8):
-            crc = (crc << 1) ^ (_POLYNOMIAL if crc & 0x80000000 else 0)
-        rows.append(crc & 0xFFFFFFFF)
-    return tuple(rows)
+class Cksum:
+    """The CRC of a stream that is fed piece by piece (POSIX cksum(1), 32 bits).
 
+    POSIX shifts bits the other way round than zlib does, with the same polynomial: the CRC of
+    the mirrored bytes is the mirrored CRC, so that zlib can do the work.
+    """
 
-_TABLE = _table()
+    __slots__ = ("_crc", "size")
+
+    def __init__(self) -> None:
+        self._crc = _ALL
+        self.size = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._crc = zlib.crc32(data.translate(_MIRRORED), self._crc)
+        self.size += len(data)
+
+    def value(self) -> int:
+        """Return the number that `cksum` prints first for everything that was fed."""
+        length = self.size.to_bytes((self.size.bit_length() + 7) // 8, "little")
+        crc = zlib.crc32(length.translate(_MIRRORED), self._crc) ^ _ALL
+        return int(f"{crc:032b}"[::-1], 2) ^ _ALL
 
 
 def cksum(data: bytes) -> int:
-    """Return the number that `cksum` prints first for `data` (POSIX cksum(1), 32 bits)."""
-    crc = 0
-    for byte in data:
-        crc = ((crc << 8) & 0xFFFFFFFF) ^ _TABLE[(crc >> 24) ^ byte]
-    length = len(data)
-    while length:
-        crc = ((crc << 8) & 0xFFFFFFFF) ^ _TABLE[(crc >> 24) ^ (length & 0xFF)]
-        length >>= 8
-    return crc ^ 0xFFFFFFFF
+    """Return the number that `cksum` prints first for `data`."""
+    whole = Cksum()
+    whole.feed(data)
+    return whole.value()

@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 import threading
 import time
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 from pexpect import EOF, TIMEOUT
 from pexpect.spawnbase import SpawnBase
@@ -28,7 +30,7 @@ class _Inbox(SpawnBase):  # type: ignore[misc]
 
     def __init__(self) -> None:
         # A match must lie within the window's end, so each piece is smaller than the window.
-        super().__init__(timeout=30, maxread=2048, searchwindowsize=4096)
+        super().__init__(timeout=30, maxread=2048, searchwindowsize=8192)
         self.changed = threading.Condition()
         self.waiting = bytearray()
         self.ended: str | None = None
@@ -45,6 +47,13 @@ class _Inbox(SpawnBase):  # type: ignore[misc]
             self.ended = self.ended or reason
             self.changed.notify_all()
 
+    def restart(self) -> None:
+        """Begin anew, for a line that was opened again."""
+        with self.changed:
+            self.waiting.clear()
+            self.buffer = b""
+            self.ended = None
+
     def read_nonblocking(self, size: int = 1, timeout: float | None = -1) -> bytes:
         """Return up to `size` bytes within `timeout` seconds; raise TIMEOUT or EOF."""
         seconds = self.timeout if timeout in (-1, None) else timeout
@@ -59,34 +68,65 @@ class _Inbox(SpawnBase):  # type: ignore[misc]
             raise TIMEOUT("nothing to read")
 
 
+class Stream(Protocol):
+    """Takes one command's output out of what arrives, however much it is."""
+
+    def take(self, data: bytes) -> bytes:
+        """Take what is its own of `data`; return the rest of it, which goes the usual way."""
+        ...
+
+
 class Console:
     """A line with a reader thread and a transcript. Reading is for one thread at a time."""
 
     def __init__(self, spawn: Any, transcript: Transcript, cancel: threading.Event) -> None:
-        self._spawn = spawn
         self.transcript = transcript
         self.cancel = cancel
         self._inbox = _Inbox()
-        self._closing = threading.Event()
         self._write_lock = threading.Lock()
-        self.on_output: Any = None
-        self._reader = threading.Thread(target=self._pump, name="console-reader", daemon=True)
+        self._stream: Stream | None = None
+        self.on_output: Callable[[bytes], None] | None = None
+        self.on_close: Callable[[], None] = lambda: None
+        self._begin(spawn)
+
+    def _begin(self, spawn: Any) -> None:
+        self._spawn = spawn
+        self._closing = threading.Event()
+        self._reader = threading.Thread(
+            target=self._pump, args=(spawn, self._closing), name="console-reader", daemon=True
+        )
         self._reader.start()
 
-    def _pump(self) -> None:
-        while not self._closing.is_set():
+    def _pump(self, spawn: Any, closing: threading.Event) -> None:
+        while not closing.is_set():
             try:
-                data = self._spawn.read_nonblocking(65536, _SLICE)
+                data = spawn.read_nonblocking(65536, _SLICE)
             except TIMEOUT:
                 continue
             except (EOF, OSError, ValueError) as error:
                 self._inbox.end(str(error).splitlines()[0] if str(error) else "end of file")
                 return
-            self.transcript.output(data)
-            tap = self.on_output
-            if tap is not None:
-                tap(data)
-            self._inbox.put(data)
+            stream = self._stream
+            if stream is not None:
+                data = stream.take(data)
+                if not data:
+                    continue
+            self._shown(data)
+        self._inbox.end("the line was closed")
+
+    def _shown(self, data: bytes) -> None:
+        self.transcript.output(data)
+        tap = self.on_output
+        if tap is not None:
+            tap(data)
+        self._inbox.put(data)
+
+    def reopen(self, spawn: Any) -> None:
+        """Go on with a line that was opened anew; what the old one had left is forgotten."""
+        self._end_line()
+        self.transcript.mark("the line was opened again")
+        self._inbox.restart()
+        self._begin(spawn)
 
     def write(self, data: bytes) -> None:
         """Type `data`. Raises `LineCut` when the line is gone."""
@@ -117,6 +157,11 @@ class Console:
             f"The console line ended: {reason}.",
             "Check the machine and the line; then start zrwizard again: it goes on where it was.",
         )
+
+    @property
+    def spawn(self) -> Any:
+        """The pexpect object of the line, for what only a line can do: a break, a window's size."""
+        return self._spawn
 
     @property
     def ended(self) -> bool:
@@ -183,12 +228,32 @@ class Console:
             self._inbox.waiting.clear()
         return data
 
+    def peek(self) -> bytes:
+        """Return everything that was received and not yet matched, and leave it there."""
+        held: bytes = self._inbox.buffer
+        with self._inbox.changed:
+            return held + bytes(self._inbox.waiting)
+
+    @contextmanager
+    def streaming(self, stream: Stream) -> Iterator[None]:
+        """Let everything that arrives pass through `stream`, in the reader's thread."""
+        self._stream = stream
+        try:
+            yield
+        finally:
+            self._stream = None
+
     def _check_cancel(self) -> None:
         if self.cancel.is_set():
             raise Cancelled("Stopped by the operator.", "Start zrwizard again to go on.")
 
     def close(self) -> None:
         """Stop the reader and close the line; never raises."""
+        self._end_line()
+        self.transcript.close()
+        self.on_close()
+
+    def _end_line(self) -> None:
         self._closing.set()
         self._reader.join(timeout=2)
         try:
@@ -197,4 +262,3 @@ class Console:
             pass
         except Exception as error:
             self.transcript.mark(f"closing the line: {error}")
-        self.transcript.close()

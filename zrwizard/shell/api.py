@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,6 +59,10 @@ class Job:
     def lost(self) -> bool:
         """Started once, gone without a status."""
         return self.known and not self.running and self.status is None
+
+
+Done = Callable[[int, int], None]
+"""Gets how many bytes of a file have passed, and how many there are."""
 
 
 class Shell(Protocol):

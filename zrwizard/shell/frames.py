@@ -9,20 +9,36 @@ from dataclasses import dataclass, field
 
 from zrwizard.cksum import cksum
 
-FRAME = re.compile(rb"\x1e([A-Z])([^\x1e\x1f]{1,160})\x1f")
-_END = re.compile(rb"([0-9a-z]+):(\d{3}):(\d{3}):(\d+):(\d+):(\d+):\1")
-_LINE = re.compile(rb"([oez]):(\d+):(\d+):(\d+):([A-Za-z0-9+/]+={0,2})")
-_CHUNK = re.compile(rb"([oez]):(\d+):(\d+) (\d+)")
+LONGEST = 2400
+"""Bytes that a frame may have: small outputs come whole in one."""
+FRAME = re.compile(rb"\x1e([A-Z])([^\x1e\x1f]{1,%d})\x1f" % LONGEST)
+_END = re.compile(rb"([0-9a-z]+):(\d{3}):(\d{3}):(\d+):(\d+):(\d+):(\d+):(\d+):\1")
+_LINE = re.compile(rb"([oezd]):(\d+):(\d+):(\d+):([A-Za-z0-9+/]+={0,2})")
+_CHUNK = re.compile(rb"([oezd]):(\d+):(\d+) (\d+)")
+_WHOLE = re.compile(rb"([oe]):([A-Za-z0-9+/=\r\n]*)")
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """How many bytes something has, and their cksum(1)."""
+
+    size: int = 0
+    crc: int = 0
+
+    def fits(self, data: bytes) -> bool:
+        """Whether `data` is what the sum was taken of."""
+        return len(data) == self.size and (not data or cksum(data) == self.crc)
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """A command's end: its id, exit status, and how many bytes each output has."""
+    """A command's end: its id, its exit status, and the sums of both outputs."""
 
     id: str
     status: int
-    out: int
-    err: int
+    out: Sum
+    err: Sum
 
 
 def parse_end(body: bytes) -> End | None:
@@ -30,21 +46,38 @@ def parse_end(body: bytes) -> End | None:
     match = _END.fullmatch(body)
     if not match:
         return None
-    status, inverse, out, err, total = (int(match[n]) for n in range(2, 7))
-    if status + inverse != 255 or out + err != total:
+    status, inverse, out, out_crc, err, err_crc, check = (int(match[n]) for n in range(2, 9))
+    if status + inverse != 255:
         return None
-    return End(match[1].decode(), status, out, err)
+    if (status + 2 * out + 3 * out_crc + 5 * err + 7 * err_crc) % 65521 != check:
+        return None
+    return End(match[1].decode(), status, Sum(out, out_crc), Sum(err, err_crc))
+
+
+def parse_whole(body: bytes) -> tuple[str, bytes] | None:
+    """Return (file, its bytes) from the frame of a small output."""
+    match = _WHOLE.fullmatch(body)
+    data = decoded(match[2]) if match else None
+    return (match[1].decode(), data) if match and data is not None else None
+
+
+def decoded(text: bytes) -> bytes | None:
+    """Return the bytes of base64 `text`, line ends or not; None where it is none."""
+    try:
+        return base64.b64decode(_NOT_BASE64.sub(b"", text), validate=True)
+    except binascii.Error:
+        return None
 
 
 @dataclass(slots=True)
 class Chunk:
-    """One chunk of an output file on its way: lines by number, until the checksum agrees."""
+    """One block of an output file on its way: lines by number, until the checksum agrees."""
 
     lines: dict[int, bytes] = field(default_factory=dict)
     claimed: tuple[int, int] | None = None
 
     def data(self) -> bytes | None:
-        """Return the chunk's bytes once they are whole and their checksum agrees."""
+        """Return the block's bytes once they are whole and their checksum agrees."""
         if self.claimed is None:
             return None
         crc, size = self.claimed
@@ -64,23 +97,22 @@ class Chunk:
 
 @dataclass(slots=True)
 class Gathering:
-    """The chunks of the output files `o`, `e`, `z` of one command."""
+    """What arrives of the output files of one command: small ones whole, others in lines."""
 
     chunks: dict[tuple[str, int], Chunk] = field(default_factory=dict)
+    whole: dict[str, bytes] = field(default_factory=dict)
 
     def chunk(self, name: str, number: int) -> Chunk:
-        """Return the chunk `number` of file `name`, made when it is new."""
+        """Return the block `number` of file `name`, made when it is new."""
         return self.chunks.setdefault((name, number), Chunk())
 
     def take(self, kind: bytes, body: bytes) -> None:
-        """Add a D or C frame."""
-        if kind == b"D" and (match := _LINE.fullmatch(body)):
+        """Add a B, D or C frame."""
+        if kind == b"B" and (found := parse_whole(body)):
+            self.whole[found[0]] = found[1]
+        elif kind == b"D" and (match := _LINE.fullmatch(body)):
             encoded = match[5]
-            if len(encoded) == int(match[4]):
-                try:
-                    data = base64.b64decode(encoded, validate=True)
-                except binascii.Error:
-                    return
+            if len(encoded) == int(match[4]) and (data := decoded(encoded)) is not None:
                 self.chunk(match[1].decode(), int(match[2])).lines[int(match[3])] = data
         elif kind == b"C" and (match := _CHUNK.fullmatch(body)):
             self.chunk(match[1].decode(), int(match[2])).claimed = (int(match[3]), int(match[4]))

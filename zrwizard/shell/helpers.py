@@ -8,15 +8,21 @@ cannot be taken for an answer.
 ======= ===================================== =====================================
 typed   meaning                               answer
 ======= ===================================== =====================================
-zp      keep part n of command id             P id:n, or N id (damaged)
-zx      check the parts and run them, once    S id S id … E id:rc:255-rc:o:e:o+e:id
+zc      check one short command, run it once  S id S id … E id:rc:255-rc:sizes:id
+zp      keep part n of a longer one           P id:n, or N id (damaged)
+zx      check the parts and run them, once    as zc
 zq      say the last status again             E …, or R id (was interrupted)
-zf      write the parts to a file             U id:cksum size
-zg      give 1,536 bytes of an output file    D file:chunk:line:length:base64 … C …
+zw      add the parts to an upload            U id:offset:size
+zg      give some blocks of an output file    G f:n:count:cksum:size … H the same
+zd      give one block in numbered lines      D file:block:line:length:base64 … C …
 zz      compress an output file               Z file:cksum size
 zv      are you there                         V token:nonce
+zt      since when is the machine up          T nonce:last id:cksum size
 zh      be a shell for people again           (a prompt)
 ======= ===================================== =====================================
+
+A line is typed as ``{ … ;}``: the rest of one whose beginning was lost is a syntax error, and a
+shell runs nothing of a line that it cannot parse.
 """
 
 from __future__ import annotations
@@ -25,53 +31,86 @@ import base64
 
 from zrwizard.cksum import cksum
 
-CHUNK = 1536
-"""Bytes of an output that one `zg` gives."""
+BLOCK = 1536
+"""Bytes of an output that travel, and are checked, together."""
 INLINE = 1200
 """Bytes up to which outputs come along with the end frame."""
 MOST_PARTS = 2000
-"""Parts that one command or file may have; a damaged count must not keep the target busy."""
+"""Parts that one command may have; a damaged count must not keep the target busy."""
 
 FUNCTIONS = r"""umask 077
-_id=- _rc=- _so=0 _se=0
+_id=- _rc=- _so=0 _oc=0 _se=0 _ec=0
+if [ -r "$_h/last" ]; then read -r _id _rc _so _oc _se _ec <"$_h/last"; fi
+zn() { printf '\036N%s\037' "$1"; }
 zj() { _j=0
 while [ "$_j" -lt "$1" ]; do eval "printf '%s\\n' \"\$_p$_j\""; _j=$((_j+1)); done; }
-zp() { _k=$(printf %s "$1:$2:$4" | cksum)
-if [ "${_k%% *}" = "$3" ]; then eval "_p$2=\$4"; printf '\036P%s:%s\037' "$1" "$2"
-else printf '\036N%s\037' "$1"; fi; }
+zp() { _k=$(cksum <<zp
+$1:$2:$4
+zp
+)
+if [ $# -eq 4 ] && [ "${_k%% *}" = "$3" ]; then eval "_p$2=\$4"; printf '\036P%s:%s\037' "$1" "$2"
+else zn "$1"; fi; }
 zq() { case $_rc in
 -) printf '\036R%s\037' "$_id";;
-*) printf '\036E%s:%03d:%03d:%d:%d:%d:%s\037' "$_id" "$_rc" $((255-_rc)) \
-"$_so" "$_se" $((_so+_se)) "$_id";;
+*) printf '\036E%s:%03d:%03d:%d:%d:%d:%d:%d:%s\037' "$_id" "$_rc" $((255-_rc)) \
+"$_so" "$_oc" "$_se" "$_ec" $(((_rc+2*_so+3*_oc+5*_se+7*_ec)%65521)) "$_id";;
 esac; }
+zc() { if [ "$1" = "$_id" ]; then zq; return; fi
+_k=$(cksum <<zc
+$1:$3:$4
+zc
+)
+if [ $# -ne 4 ] || [ "${_k%% *}" != "$2" ]; then zn "$1"; return; fi
+_c=$(printf '%b.' "$4"); _c=${_c%.}; zr "$1" "$3"; }
 zx() { if [ "$1" = "$_id" ]; then zq; return; fi
-if [ $# -ne 4 ] || [ "$2" -gt @MOST_PARTS@ ]; then printf '\036N%s\037' "$1"; return; fi
+if [ $# -ne 4 ] || [ "$2" -gt @MOST_PARTS@ ]; then zn "$1"; return; fi
 _c=$(zj "$2" | $_dec; echo .); _c=${_c%.}
-_k=$(printf %s "$1:$4:$_c" | cksum)
-if [ "${_k%% *}" != "$3" ]; then printf '\036N%s\037' "$1"; return; fi
-_id=$1 _rc=- _so=0 _se=0
+_k=$(printf '%s' "$1:$4:$_c" | cksum)
+if [ "${_k%% *}" != "$3" ]; then zn "$1"; return; fi
+zr "$1" "$4"; }
+zr() { _id=$1 _m=$2 _rc=- _so=0 _oc=0 _se=0 _ec=0
+echo "$_id -" >"$_h/last"
 printf '\036S%s\037\036S%s\037' "$1" "$1"
-case $4 in
+case $_m in
 d) (eval "$_c") </dev/null >"$_h/o" 2>"$_h/e"; _rc=$?
-set -- $(wc -c "$_h/o" "$_h/e"); _so=$1 _se=$3
-zq
-if [ $((_so+_se)) -le @INLINE@ ]; then
-if [ "$_so" -gt 0 ]; then zg o 0; fi
-if [ "$_se" -gt 0 ]; then zg e 0; fi
-fi;;
+if [ -s "$_h/o" ] || [ -s "$_h/e" ]; then set -- $(cksum "$_h/o" "$_h/e")
+_oc=$1 _so=$2 _ec=$4 _se=$5; fi;;
 t) (eval "$_c"); _rc=$?; zq;;
-esac; }
-zf() { if [ $# -ne 2 ] || [ "$2" -gt @MOST_PARTS@ ]; then printf '\036N%s\037' "$1"; return; fi
-zj "$2" | $_dec >"$_h/u"; printf '\036U%s:%s\037' "$1" "$(cksum <"$_h/u")"; }
-zg() { dd if="$_h/$1" bs=@CHUNK@ skip="$2" count=1 2>/dev/null >"$_h/c"
+s) zs;;
+esac
+echo "$_id $_rc $_so $_oc $_se $_ec" >"$_h/last"
+zq
+case $_m in d) if [ $((_so+_se)) -le @INLINE@ ]; then zi o "$_so"; zi e "$_se"; fi;; esac; }
+zs() { rm -f "$_h/f" "$_h/e"; mkfifo "$_h/f"; stty -opost
+printf '\036X%s\037\036X%s\037' "$_id" "$_id"
+(cksum <"$_h/f" >"$_h/k" &
+{ (eval "$_c") </dev/null 2>"$_h/e"; echo $? >"$_h/r"; } | tee "$_h/f"; wait)
+printf '\036Y%s\037' "$_id"; stty opost
+read -r _rc <"$_h/r"; read -r _oc _so <"$_h/k"
+if [ -s "$_h/e" ]; then set -- $(cksum <"$_h/e"); _ec=$1 _se=$2; fi; }
+zi() { if [ "$2" -gt 0 ]; then printf '\036B%s:' "$1"; $_enc <"$_h/$1"; printf '\037'; fi; }
+zw() { if [ $# -ne 5 ] || [ "$1" != "$5" ] || [ "$2" -gt @MOST_PARTS@ ]; then zn "$1"; return; fi
+zj "$2" | $_dec >"$_h/c"; set -- "$@" $(cksum <"$_h/c")
+_n=$(wc -c <"$_h/up-$1"); _n=$((_n))
+if [ "$6" = "$4" ] && [ "$_n" -eq "$3" ]; then
+cat "$_h/c" >>"$_h/up-$1"; _n=$(wc -c <"$_h/up-$1"); _n=$((_n)); fi
+rm -f "$_h/c"; printf '\036U%s:%s:%s\037' "$1" "$3" "$_n"; }
+zg() { dd if="$_h/$1" bs=@BLOCK@ skip="$2" count="$3" 2>/dev/null >"$_h/c"
+set -- "$1:$2:$3" $(cksum <"$_h/c")
+printf '\036G%s:%s:%s\037' "$1" "$2" "$3"; $_enc <"$_h/c"
+printf '\036H%s:%s:%s\037' "$1" "$2" "$3"; }
+zd() { dd if="$_h/$1" bs=@BLOCK@ skip="$2" count=1 2>/dev/null >"$_h/c"
 $_enc <"$_h/c" | awk -v f="$1:$2" '{printf "\036D%s:%d:%d:%s\037\n",f,NR,length($0),$0}'
-printf '\036C%s:%s:%s\037' "$1" "$2" "$(cksum <"$_h/c")"; }
+set -- "$1:$2" "$(cksum <"$_h/c")"
+printf '\036C%s:%s\037\036C%s:%s\037' "$1" "$2" "$1" "$2"; }
 zz() { gzip -9c <"$_h/$1" >"$_h/z"; printf '\036Z%s:%s\037' "$1" "$(cksum <"$_h/z")"; }
+zt() { printf '\036T%s:%s:%s\037' "$1" "$_id" "$( { sysctl -n kern.boottime ||
+cat /proc/sys/kernel/random/boot_id; } 2>/dev/null | cksum)"; }
 zv() { printf '\036V%s:%s\037' "$_tok" "$1"; }
-zh() { trap - INT; PS1='# ' PS2='> '; stty echo; set -o emacs 2>/dev/null; }
+zh() { trap - INT; PS1='# ' PS2='> '; stty echo opost; set -o emacs 2>/dev/null; }
 trap 'printf "\036I%s\037" "$_tok"' INT"""
 
-QUIET = "set +o emacs +o vi; unset ENV HISTFILE; PS1= PS2=; stty -echo cols 250"
+QUIET = "set +o emacs +o vi; unset ENV HISTFILE IFS; PS1= PS2=; stty -echo opost cols 250"
 CARRIER = (
     'k(){ A=$(printf %s "$1:$2"|cksum);eval "Z$1=\\$2";'
     'printf \'\\036K%s:%s\\037\' "$1" "${A%% *}";}'
@@ -81,6 +120,25 @@ DECODER = (
     '[ "$(echo YWJj|$D 2>/dev/null)" = abc ]||D=none;printf \'\\036B%s\\037\' "$D"'
 )
 WHOLE = 900
+_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:,+@%=-")
+
+
+def line(text: str) -> str:
+    """Return `text` as it is typed: whole, or not a line that a shell would run."""
+    return f"{{ {text} ;}}"
+
+
+def word(data: bytes) -> str:
+    r"""Return `data` as one word without a character that means anything to a shell.
+
+    `printf %b` makes it `data` again; a byte that is not plain is typed as ``\\0ooo``.
+    """
+    return "".join(chr(byte) if byte in _PLAIN else f"\\\\0{byte:03o}" for byte in data)
+
+
+def typed(data: bytes) -> str:
+    """Return the word as the shell sees it, which is what its checksum is taken of."""
+    return word(data).replace("\\\\", "\\")
 
 
 def program(token: str, home: str, decoder: str) -> str:
@@ -92,7 +150,7 @@ def program(token: str, home: str, decoder: str) -> str:
         '{ [ -d "$_h" ] && [ ! -h "$_h" ] && [ -O "$_h" ]; } || _h=\n'
     )
     functions = FUNCTIONS
-    for name, value in (("CHUNK", CHUNK), ("INLINE", INLINE), ("MOST_PARTS", MOST_PARTS)):
+    for name, value in (("BLOCK", BLOCK), ("INLINE", INLINE), ("MOST_PARTS", MOST_PARTS)):
         functions = functions.replace(f"@{name}@", str(value))
     return settings + make_home + functions
 

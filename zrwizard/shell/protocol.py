@@ -1,43 +1,98 @@
 """Commands over a noisy line: exact status, exact output, run at most once; or an error.
 
 The target's half is `helpers.py`. Every line that is typed is short, carries its own checksum and
-is harmless when damaged (words of base64); every answer is a frame that is either whole or not a
-frame. What was not answered is asked again; the id makes that safe.
+is harmless when damaged; every answer is a frame that is either whole or not a frame. What was not
+answered is asked again; the id makes that safe.
 """
 
 from __future__ import annotations
 
 import base64
-import gzip
 import re
 import secrets
 import time
-import zlib
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from zrwizard.cksum import cksum
 from zrwizard.console.console import Console
 from zrwizard.console.errors import MachineLost, NoAnswer
 from zrwizard.shell.frames import FRAME, End, Gathering, parse_end
-from zrwizard.shell.helpers import CHUNK, INLINE, MOST_PARTS
+from zrwizard.shell.helpers import MOST_PARTS, line, typed, word
 
 _CTRL_C, _CTRL_Q, _CTRL_U = b"\x03", b"\x11", b"\x15"
-_PART = 160
-_GZIP_FROM = 4096
-_TRIES = 14
-_GONE = re.compile(rb"(?:^|\n)[^\n]{0,60}login: $|Console type \[[^]]*\]: $")
+# Of a line that lost its end the shell waits for the brace that closes it.
+_CLOSE = _CTRL_U + b"}\r"
+_LINE = 200
+_PART, _SHORT_PART = 168, 40
+_WINDOW = 8
+_TRIES = 40
+_ROUNDS = 60
+_SILENCE = 75.0
+_GONE = re.compile(
+    rb"(?:^|\n)[^\n]{0,60}login: $|Console type \[[^]]*\]: $|^(db|mountroot)> $", re.M
+)
+_STRANGE = re.compile(
+    rb"\x1b[\[c78]|---<<BOOT>>---|Autoboot in |bootstrap loader|EFI loader|Console type \["
+)
+
+Accept = Callable[[bytes, bytes], bool]
 
 
-def exactly(kind: bytes, text: str) -> Callable[[bytes, bytes], bool]:
+def exactly(kind: bytes, text: str) -> Accept:
     """Return a test that only the frame `kind` with the body `text` passes."""
     want = (kind, text.encode())
     return lambda kind, body: (kind, body) == want
 
 
-def starting(kind: bytes, prefix: bytes) -> Callable[[bytes, bytes], bool]:
+def starting(kind: bytes, prefix: bytes) -> Accept:
     """Return a test that frames `kind` whose body starts with `prefix` pass."""
     wanted = kind
     return lambda kind, body: kind == wanted and body.startswith(prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command with the id under which it is run at most once.
+
+    Mode `d` writes both outputs to files, `t` leaves them on the terminal, `s` streams standard
+    output over the line and writes errors to a file.
+    """
+
+    text: str
+    mode: str
+    id: str = field(default_factory=lambda: secrets.token_hex(4))
+
+    @property
+    def data(self) -> bytes:
+        """The command's bytes."""
+        return self.text.encode("utf-8", "surrogateescape")
+
+    def short(self) -> str | None:
+        """Return the one line that says it all; None where it would be too long."""
+        crc = cksum(f"{self.id}:{self.mode}:{typed(self.data)}\n".encode())
+        text = f"zc {self.id} {crc} {self.mode} {word(self.data)}"
+        return text if self.text and len(line(text)) < _LINE else None
+
+
+class Pace:
+    """How long an answer takes on this line: smoothed, with its spread (as TCP does, RFC 6298)."""
+
+    def __init__(self) -> None:
+        self._mean, self._spread = 0.1, 0.05
+
+    def learn(self, seconds: float) -> None:
+        """Take the time of one answer to a line that was typed once."""
+        self._spread += (abs(seconds - self._mean) - self._spread) / 4
+        self._mean += (seconds - self._mean) / 8
+
+    def slower(self) -> None:
+        """An answer came twice: the first was only late."""
+        self._mean = min(2.0, self._mean * 1.3)
+
+    def patience(self, attempt: int = 0) -> float:
+        """Return how many seconds an answer may take before it is asked for again."""
+        return min(12.0, (0.05 + self._mean + 4 * self._spread) * 1.5 ** min(attempt, 12))
 
 
 class Frames:
@@ -45,9 +100,13 @@ class Frames:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self._rtt = 0.2
+        self.pace = Pace()
         self._accepted: tuple[bytes, bytes] = (b"", b"")
         self._tail = b""
+        self._window = _WINDOW
+        self._failures = 0
+        self.blocks = 8
+        """How many blocks of a file are asked for at once; 0 on a line that damages blocks."""
 
     # -- one question, one answer -------------------------------------------------------------
 
@@ -61,100 +120,152 @@ class Frames:
         return match[1], match[2], self.console.before
 
     def _notice(self, seen: bytes) -> None:
-        """Raise when the console shows that the machine has started anew."""
+        """Raise when the console stands at a prompt that is not ours."""
         text = seen[-400:].replace(b"\r", b"")
         if text != self._tail:
             self._tail = text
-            return
-        if _GONE.search(text):
-            raise MachineLost(
-                "The machine has restarted: its console asks for a login again.",
-                "Look at the machine, then start zrwizard again: it looks at what was done.",
-            )
+        elif _GONE.search(text):
+            self._gone(text)
+
+    def check(self) -> None:
+        """Raise before anything is typed to a machine that has started anew.
+
+        Kernel messages hold no escape sequence; menus, dialogs and size queries do.
+        """
+        if _STRANGE.search(seen := self.console.peek()):
+            self._gone(seen[-400:])
+
+    def _gone(self, seen: bytes) -> None:
+        last = seen.decode("utf-8", "replace").replace("\r", "").strip().rpartition("\n")[2]
+        shown = "".join(char for char in last if char.isprintable())[-78:]
+        raise MachineLost(
+            "The machine has restarted, or something else has the console: its last line is "
+            f"{shown!r}.",
+            "Look at the machine, then start zrwizard again: it looks at what was done.",
+        )
+
+    def type(self, text: str, shown: str | None = None, before: bytes = b"") -> None:
+        """Type one line for the helpers; `shown` stands in the transcript for a secret one."""
+        self.check()
+        data = before + line(text).encode() + b"\r"
+        if shown is None:
+            self.console.write(data)
+        else:
+            self.console.write_masked(data, shown)
 
     def ask(
-        self,
-        line: str,
-        accept: Callable[[bytes, bytes], bool],
-        *,
-        shown: str | None = None,
-        tries: int = _TRIES,
+        self, text: str, accept: Accept, *, shown: str | None = None, tries: int = _TRIES
     ) -> tuple[bytes, bytes]:
-        """Type `line` until a frame comes that `accept(kind, body)` takes; return that frame.
-
-        `shown` stands in the transcript instead of a line that carries a secret.
-        """
+        """Type `text` until a frame comes that `accept(kind, body)` takes; return that frame."""
+        first = time.monotonic()
         for attempt in range(tries):
-            start = _CTRL_U if attempt else b""
-            data = start + line.encode() + b"\r"
+            self.type(text, shown, _again(attempt))
             began = time.monotonic()
-            if shown is None:
-                self.console.write(data)
-            else:
-                self.console.write_masked(data, shown)
-            patience = self._patience(attempt)
+            if attempt > 5 and began - first > _SILENCE:
+                break
+            patience = self.pace.patience(attempt)
             while (left := began + patience - time.monotonic()) > 0:
                 frame = self.next(left)
                 if frame is None:
                     break
                 if accept(frame[0], frame[1]):
-                    self._learn(time.monotonic() - began, attempt)
+                    if attempt == 0:
+                        # A later answer is ambiguous: it may be the one to an earlier try.
+                        self.pace.learn(time.monotonic() - began)
                     self._accepted = frame[:2]
                     return frame[0], frame[1]
                 if frame[0] == b"N":
                     break
-                if frame[:2] == self._accepted and frame[0] != b"S":
-                    # An answer that came twice was asked for twice: the first was only late.
-                    self._rtt = min(2.0, self._rtt * 1.3)
+                if frame[0] in b"DG":
+                    patience += self.pace.patience()
+                elif frame[:2] == self._accepted and frame[0] not in b"SE":
+                    self.pace.slower()
         raise NoAnswer(
             "The shell on the console does not answer.",
             "Look at the console by hand; then start zrwizard again.",
         )
 
-    def _patience(self, attempt: int) -> float:
-        return min(12.0, (0.25 + 6 * self._rtt) * 1.5 ** min(attempt, 6))
+    # -- parts ------------------------------------------------------------------------------------
 
-    def _learn(self, seconds: float, attempt: int) -> None:
-        """Take the round trip's length from first tries only: a later one is ambiguous."""
-        if attempt == 0:
-            self._rtt += (seconds - self._rtt) / 4
+    def send_parts(self, id: str, data: bytes, secret: str | None = None) -> int:
+        """Carry `data` over as checked parts, several on their way at once; return how many.
 
-    # -- parts, commands, files ------------------------------------------------------------------
-
-    def _send_parts(self, id: str, data: bytes, shown: str | None) -> int:
-        """Send `data` as checked parts; return how many there are."""
+        On a line that loses bytes, parts become short and go one by one. `secret` stands in the
+        transcript for data that must not.
+        """
+        width = _PART if self._failures < 3 else _SHORT_PART
         encoded = base64.b64encode(data).decode()
-        parts = [encoded[at : at + _PART] for at in range(0, len(encoded), _PART)]
+        parts = [encoded[at : at + width] for at in range(0, len(encoded), width)]
         if len(parts) > MOST_PARTS:
             raise NoAnswer(
-                f"{len(data)} bytes are too many to be typed over a console.", "Use the network."
+                f"{len(data)} bytes are too many for one command.", "Upload them as a file."
             )
-        for number, part in enumerate(parts):
-            check = cksum(f"{id}:{number}:{part}".encode())
-            want = f"{id}:{number}"
-            self.ask(
-                f"zp {id} {number} {check} {part}",
-                exactly(b"P", want),
-                shown=None if shown is None else f"zp {id} {number} {shown}\r",
-            )
-        return len(parts)
+        waiting = dict(enumerate(parts))
+        for attempt in range(_ROUNDS):
+            before = len(waiting)
+            self._send_round(id, waiting, attempt, secret)
+            if not waiting:
+                self._failures = max(0, self._failures - 1)
+                return len(parts)
+            if attempt > 2 and len(waiting) == before and width > _SHORT_PART:
+                self._failures = 6
+                return self.send_parts(id, data, secret)
+        raise NoAnswer("The line damages every line that is typed.", "Check its speed and cable.")
+
+    def _send_round(
+        self, id: str, waiting: dict[int, str], attempt: int, secret: str | None
+    ) -> None:
+        """Type what is still `waiting`, a window of lines ahead; drop what is acknowledged."""
+        window = self._window if attempt == 0 else max(1, self._window >> attempt)
+        queue = list(waiting)
+        flying = 0
+        began = time.monotonic()
+        while queue or flying:
+            while queue and flying < window:
+                number = queue.pop(0)
+                part = waiting.get(number)
+                if part is None:
+                    continue  # acknowledged after all, only late
+                crc = cksum(f"{id}:{number}:{part}\n".encode())
+                shown = None if secret is None else f"zp {id} {number} {secret}\r"
+                self.type(f"zp {id} {number} {crc} {part}", shown, _again(attempt))
+                flying += 1
+                began = time.monotonic()
+            frame = self.next(self.pace.patience(attempt + 1) + 0.02 * flying)
+            if frame is None:
+                flying = 0
+                self._window = max(1, self._window // 2)
+                continue
+            kind, body, _ = frame
+            name, _, number_text = body.partition(b":")
+            if kind == b"P" and name == id.encode() and number_text.isdigit():
+                if waiting.pop(int(number_text), None) is not None:
+                    flying = max(0, flying - 1)
+                    if attempt == 0:
+                        self.pace.learn(time.monotonic() - began)
+                    began = time.monotonic()
+            elif kind == b"N":
+                flying = max(0, flying - 1)
+        if not waiting:
+            self._window = min(_WINDOW, self._window + 1)
+
+    # -- commands ---------------------------------------------------------------------------------
 
     def execute(
-        self, text: str, mode: str, timeout: float, seen: Callable[[bytes], None] | None = None
+        self,
+        command: Command,
+        timeout: float,
+        seen: Callable[[bytes], None] | None = None,
+        moving: Callable[[], bool] = lambda: False,
     ) -> tuple[End, Gathering]:
-        """Run sh `text` once; return its end, and what of its output came along.
+        """Run `command` once; return its end, and what of its output came along.
 
-        Mode `d` writes both outputs to files, mode `t` leaves them on the terminal, where `seen`
-        gets every byte as it comes. Raises `NoAnswer` after `timeout` seconds: it was interrupted
-        and its outcome is unknown.
+        Of a command that was run already only the end is told. `seen` gets every byte that the
+        terminal shows (mode `t`); `moving` says whether output streams (mode `s`). Raises
+        `NoAnswer` after `timeout` seconds: it was interrupted and its outcome is unknown.
         """
-        id = secrets.token_hex(4)
-        data = text.encode("utf-8", "surrogateescape")
-        check = cksum(f"{id}:{mode}:".encode() + data)
         for _ in range(_TRIES):
-            count = self._send_parts(id, data, None)
-            line = f"zx {id} {count} {check} {mode}"
-            begun = self._begin(line, id)
+            begun = self._begin(command)
             if begun is not None:
                 break
         else:
@@ -164,55 +275,76 @@ class Frames:
         gathering = Gathering()
         if isinstance(begun, End):
             return begun, gathering
-        return self._await_end(id, timeout, gathering, seen), gathering
+        return self._await_end(command, timeout, gathering, seen, moving), gathering
 
-    def _begin(self, line: str, id: str) -> End | bool | None:
-        """Type the command's line; True once it runs, its End if it is over, None on a NAK."""
+    def _begin(self, command: Command) -> End | bool | None:
+        """Send the command; True once it runs, its End if it is over, None on a NAK."""
+        id = command.id
+        text = command.short() if self._failures < 3 else None
+        tries = 4
+        if text is None:
+            count = self.send_parts(id, command.data)
+            crc = cksum(f"{id}:{command.mode}:".encode() + command.data)
+            text, tries = f"zx {id} {count} {crc} {command.mode}", _TRIES
         wanted = id.encode()
-        kind, body = self.ask(
-            line,
-            lambda kind, body: (
-                (kind in (b"S", b"N") and body == wanted)
-                or (kind == b"E" and (end := parse_end(body)) is not None and end.id == id)
-            ),
-        )
+        try:
+            kind, body = self.ask(
+                text,
+                lambda kind, body: (
+                    (kind in (b"S", b"N", b"R") and body == wanted)
+                    or (kind == b"E" and (end := parse_end(body)) is not None and end.id == id)
+                ),
+                tries=tries,
+            )
+        except NoAnswer:
+            if tries == _TRIES:
+                raise
+            kind = b"N"
         if kind == b"N":
+            self._failures += 1
             return None
+        if kind == b"R":
+            raise _interrupted()
         return parse_end(body) if kind == b"E" else True
 
     def _await_end(
-        self, id: str, timeout: float, gathering: Gathering, seen: Callable[[bytes], None] | None
+        self,
+        command: Command,
+        timeout: float,
+        gathering: Gathering,
+        seen: Callable[[bytes], None] | None,
+        moving: Callable[[], bool],
     ) -> End:
         deadline = time.monotonic() + timeout
-        pause = max(1.0, 4 * self._rtt)
+        pause = 2 * self.pace.patience()
         while (left := deadline - time.monotonic()) > 0:
             frame = self.next(min(pause, left) if seen is None else min(0.15, left))
             if frame is None:
                 if seen is not None:
                     seen(self.console.before)
-                elif left > pause:
+                elif not moving() and left > pause:
                     # The end frame may have been damaged: the query is idempotent.
-                    self.console.write(_CTRL_U + b"zq\r")
-                    pause = min(30.0, pause * 2)
+                    self.type("zq", before=_CTRL_U)
+                    pause = min(30.0, pause * 1.7)
                 continue
             kind, body, before = frame
             if seen is not None:
                 seen(before)
             gathering.take(kind, body)
-            if kind == b"E" and (end := parse_end(body)) is not None and end.id == id:
+            if kind == b"E" and (end := parse_end(body)) is not None and end.id == command.id:
                 return end
-            if kind == b"R" and body == id.encode():
-                raise NoAnswer(
-                    "The command was interrupted at the console.", "Look at what it has done."
-                )
-        return self._interrupt(id, timeout)
+            if kind == b"R" and body == command.id.encode():
+                raise _interrupted()
+        return self.interrupt(timeout)
 
-    def _interrupt(self, id: str, timeout: float) -> End:
+    def interrupt(self, timeout: float) -> End:
+        """Stop what runs; raises `NoAnswer` either way."""
         for wait in (0.5, 1.0, 3.0):
+            self.check()
             self.console.write(_CTRL_Q + _CTRL_C)
             self.console.read_until_quiet(wait, wait * 2)
-            self.console.write(_CTRL_U + b"zq\r")
-            until = time.monotonic() + wait + 4 * self._rtt
+            self.type("zq", before=_CTRL_U)
+            until = time.monotonic() + wait + 4 * self.pace.patience()
             while (left := until - time.monotonic()) > 0 and (frame := self.next(left)):
                 if frame[0] in (b"E", b"R"):
                     raise NoAnswer(
@@ -224,89 +356,35 @@ class Frames:
             "It hangs in the kernel, on a device perhaps: unplug it, or restart the machine.",
         )
 
-    def collect(self, end: End, gathering: Gathering) -> tuple[bytes, bytes]:
-        """Return both outputs of the command that has just ended, byte for byte."""
-        if end.out + end.err <= INLINE:
-            self._drain(gathering, end)
-        return self._file("o", end.out, gathering), self._file("e", end.err, gathering)
-
-    def _drain(self, gathering: Gathering, end: End) -> None:
-        """Take the frames that follow the end frame by themselves."""
-        wanted = [name for name, size in (("o", end.out), ("e", end.err)) if size]
-        until = time.monotonic() + self._patience(0)
-        while any(gathering.chunk(name, 0).claimed is None for name in wanted):
-            left = until - time.monotonic()
-            frame = self.next(left) if left > 0 else None
-            if frame is None:
-                return
-            gathering.take(frame[0], frame[1])
-
-    def _file(self, name: str, size: int, gathering: Gathering) -> bytes:
-        if size > _GZIP_FROM:
-            packed = self._packed(name)
-            if packed is not None:
-                try:
-                    data = gzip.decompress(self._chunks("z", packed[1], Gathering()))
-                except (OSError, EOFError, zlib.error):
-                    data = b""
-                if len(data) == size:
-                    return data
-        return self._chunks(name, size, gathering)
-
-    def _packed(self, name: str) -> tuple[int, int] | None:
-        """Compress the file on the target; return (cksum, size), None where gzip is not there."""
-        pattern = re.compile(rb"%s:(\d+) (\d+)" % name.encode())
-        _, body = self.ask(
-            f"zz {name}", lambda kind, body: kind == b"Z" and bool(pattern.match(body))
-        )
-        match = pattern.fullmatch(body)
-        return (int(match[1]), int(match[2])) if match and int(match[2]) else None
-
-    def _chunks(self, name: str, size: int, gathering: Gathering) -> bytes:
-        count = -(-size // CHUNK)
-        whole = b"".join(self._chunk(name, number, gathering) for number in range(count))
-        if len(whole) != size:
-            raise NoAnswer("An output's size does not agree with what arrived.", "Try again.")
-        return whole
-
-    def _chunk(self, name: str, number: int, gathering: Gathering) -> bytes:
-        chunk = gathering.chunk(name, number)
-
-        def taken(kind: bytes, body: bytes) -> bool:
-            gathering.take(kind, body)
-            return kind == b"C" and body.startswith(f"{name}:{number}:".encode())
-
-        for _ in range(4 * _TRIES):
-            data = chunk.data()
-            if data is not None:
-                return data
-            if chunk.stale():
-                chunk.lines.clear()
-                chunk.claimed = None
-            self.ask(f"zg {name} {number}", taken)
-        raise NoAnswer("An output cannot be read whole over this line.", "Check the line.")
-
-    def store(self, data: bytes, shown: str | None) -> None:
-        """Write `data` to the file `u` in the shell's home, checked."""
-        want = f"{cksum(data)} {len(data)}".encode()
-        for _ in range(_TRIES):
-            id = secrets.token_hex(4)
-            count = self._send_parts(id, data, shown)
-            prefix = f"{id}:".encode()
-            _, body = self.ask(
-                f"zf {id} {count}",
-                starting(b"U", prefix),
-            )
-            if body == prefix + want:
-                return
-        raise NoAnswer("A file cannot be written whole over this line.", "Check the line.")
+    # -- who is there -----------------------------------------------------------------------------
 
     def alive(self, token: str, tries: int = 2) -> bool:
         """Whether the helpers of `token` answer."""
         nonce = secrets.token_hex(3)
-        want = f"{token}:{nonce}".encode()
         try:
-            self.ask(f"zv {nonce}", lambda kind, body: kind == b"V" and body == want, tries=tries)
+            self.ask(f"zv {nonce}", exactly(b"V", f"{token}:{nonce}"), tries=tries)
         except NoAnswer:
             return False
         return True
+
+    def boot_mark(self) -> tuple[bytes, bytes]:
+        """Return the last command's id (`-` for none), and what changes with every restart."""
+        nonce = secrets.token_hex(3).encode()
+        marks = re.compile(nonce + rb":([0-9a-f]+|-):(\d+ \d+)")
+        _, body = self.ask(
+            f"zt {nonce.decode()}",
+            lambda kind, body: kind == b"T" and marks.fullmatch(body) is not None,
+        )
+        match = marks.fullmatch(body)
+        return (match[1], match[2]) if match else (b"-", b"")
+
+
+def _again(attempt: int) -> bytes:
+    """Return what clears the way for a line that is typed once more."""
+    if attempt == 0:
+        return b""
+    return _CTRL_U if attempt % 3 else _CLOSE
+
+
+def _interrupted() -> NoAnswer:
+    return NoAnswer("The command was cut short on the target.", "Look at what it has done.")

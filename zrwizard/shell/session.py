@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
 
 from zrwizard.console.console import Console
 from zrwizard.console.errors import (
+    Cancelled,
     ConsoleError,
+    LineCut,
     MachineLost,
     NoAnswer,
     NotRoot,
@@ -20,22 +23,35 @@ from zrwizard.console.errors import (
 )
 from zrwizard.console.screen import Screen
 from zrwizard.console.states import SIZE_QUERY, SIZE_REPLY, State
+from zrwizard.line import LineError
 from zrwizard.secrets import Secret
-from zrwizard.shell import jobs
-from zrwizard.shell.api import Job, Result, Rule
+from zrwizard.shell import carry, jobs
+from zrwizard.shell.api import Done, Job, Result, Rule
 from zrwizard.shell.bringup import BringUp, Left
+from zrwizard.shell.dialogue import Dialogue
+from zrwizard.shell.files import Files
+from zrwizard.shell.frames import Sum
 from zrwizard.shell.handson import HandsOn
 from zrwizard.shell.plainshell import PlainShell
-from zrwizard.shell.protocol import Frames
+from zrwizard.shell.protocol import Command, Frames
+from zrwizard.shell.rejoin import is_there
+from zrwizard.shell.stream import SinkError, Streaming
 
 _DOWN = re.compile(
     r"Powering system off|has halted|Please press any key to reboot|reboot: Power down"
 )
+_MAY_BE_UP = (State.ROOT_SHELL, State.LOGIN, State.SILENT, State.UNKNOWN)
+_BUSY = 60.0
+T = TypeVar("T")
 _UPTIME = re.compile(r"Uptime: (\d+d)?(\d+h)?(\d+m)?\d+s")
 
 
 class ShellSession:
-    """A root sh on the target. Threads may share it: commands run one after the other."""
+    """A root sh on the target. Threads may share it: commands run one after the other.
+
+    `reopen` returns the line anew after a cut (raises `LineError` while nobody answers); it is
+    tried for `reconnect_for` seconds.
+    """
 
     def __init__(
         self,
@@ -46,6 +62,8 @@ class ShellSession:
         password: Callable[[], Secret | None],
         on_state: Callable[[str], None],
         left: Left | None = None,
+        reopen: Callable[[], Any] | None = None,
+        reconnect_for: float = 120.0,
     ) -> None:
         self.console = console
         self.token = token
@@ -55,6 +73,9 @@ class ShellSession:
         self._password = password
         self._on_state = on_state
         self._lock = threading.RLock()
+        self._reopen = reopen
+        self.reconnect_for = reconnect_for
+        self._boot = b""
         self._away = False
         self._adrift: ConsoleError | None = None
         self.ready = False
@@ -63,17 +84,9 @@ class ShellSession:
         self._establish(left)
 
     def _establish(self, left: Left | None = None) -> None:
-        """Bring the console to our quiet shell, whatever it shows now."""
-        way = BringUp(self.console, self.screen, self._password, self._on_state)
-        there = way.to_root_prompt(left=left)
-        plain = PlainShell(self.console)
-        if not there:
-            plain.quiet(way.await_prompt)
-            self.answers_status = plain.answers_status()
-        if left is None or not there or left.token != self.token:
-            plain.install(self._frames, self.token, self.home)
-        self.ready = True
-        self._on_state("shell ready")
+        """Bring the console to our quiet shell, whatever it shows now, and see whose it is."""
+        self._go_up(left)
+        self._boot = self._frames.boot_mark()[1]
         identity = self.run('id -u; printf %s "$_h"')
         uid, _, home = identity.text.partition("\n")
         if uid.strip() != "0":
@@ -86,39 +99,149 @@ class ShellSession:
                 "Is /tmp writable there? Look with `df /tmp`; nothing was changed.",
             )
 
+    def _go_up(self, left: Left | None, patience: float = 240.0) -> None:
+        """Bring the console to our quiet shell; no command is run."""
+        way = BringUp(self.console, self.screen, self._password, self._on_state)
+        there = left is not None and is_there(way, self._frames, left, _BUSY)
+        there = there or way.to_root_prompt(patience, left=left)
+        plain = PlainShell(self.console)
+        if not there:
+            plain.quiet(way.await_prompt)
+            self.answers_status = plain.answers_status()
+        if left is None or not there or left.token != self.token:
+            plain.install(self._frames, self.token, self.home)
+        self.ready = True
+        self._on_state("shell ready")
+
+    # -- a line that is cut -----------------------------------------------------------------------
+
+    def files(self) -> Files:
+        """Return what carries files over the line as it is now."""
+        return Files(self._frames)
+
+    def through_cuts(self, work: Callable[[], T]) -> T:
+        """Do `work`, which may be done again; once more after every cut of the line."""
+        while True:
+            try:
+                return work()
+            except LineCut as cut:
+                self._rejoin(cut)
+
+    def _rejoin(self, cut: LineCut) -> None:
+        """Open the line again and find our shell; raises `MachineLost` where that is gone."""
+        if self._reopen is None:
+            raise cut
+        until = time.monotonic() + self.reconnect_for
+        self.console.reopen(self._reopened(cut, until))
+        self.screen.reset()
+        self._frames = Frames(self.console)
+        way = BringUp(self.console, self.screen, self._password, self._on_state)
+        mine = Left(self.token, self.answers_status)
+        if is_there(way, self._frames, mine, self.reconnect_for):
+            self._on_state("shell ready")
+            return
+        state = way.look()
+        if state not in _MAY_BE_UP:
+            raise _went_away(f"its console shows: {state}")
+        self._go_up(None, max(10.0, until - time.monotonic()))
+        last, boot = self._frames.boot_mark()
+        if boot != self._boot:
+            raise _went_away("it has been restarted since")
+        if last == b"-":
+            raise _went_away(f"{self.home}, where the last command is noted, is gone")
+
+    def _reopened(self, cut: LineCut, until: float) -> Any:
+        assert self._reopen is not None  # noqa: S101 - asked by the caller
+        self._on_state("the line was cut; opening it again")
+        while True:
+            if self.console.cancel.wait(0.5):
+                raise Cancelled("Stopped by the operator.", "Start zrwizard again to go on.")
+            try:
+                return self._reopen()
+            except LineError as error:
+                if time.monotonic() > until:
+                    raise MachineLost(
+                        f"{cut.what} It cannot be opened again: {error}", cut.now
+                    ) from None
+
     # -- commands ---------------------------------------------------------------------------------
 
     def run(self, text: str, *, timeout: float = 30.0) -> Result:
-        """Run sh `text` at most once in data mode; see `Shell.run`."""
+        """Run sh `text` at most once in data mode; see `Shell.run`.
+
+        A line that is cut meanwhile is opened again. Raises `MachineLost` where the machine went
+        away, so that nobody knows whether the command finished.
+        """
         with self._turn(text):
             began = time.monotonic()
-            end, gathering = self._frames.execute(text, "d", timeout)
-            out, err = self._frames.collect(end, gathering)
-            return Result(end.status, out, err, time.monotonic() - began)
+            command = Command(text, "d")
+
+            def whole() -> Result:
+                end, gathering = self._frames.execute(command, timeout)
+                out, err = self.files().outputs(end, gathering)
+                return Result(end.status, out, err, time.monotonic() - began)
+
+            return self.through_cuts(whole)
 
     def talk(self, text: str, rules: tuple[Rule, ...] = (), *, timeout: float = 120.0) -> Result:
         """Run `text` on the terminal, answering prompts by `rules`; see `Shell.talk`."""
         with self._turn(text):
             began = time.monotonic()
-            talk = _Talk(self.console, rules)
-            end, _ = self._frames.execute(text, "t", timeout, talk.seen)
+            talk = Dialogue(self.console, rules)
+            end, _ = self._frames.execute(Command(text, "t"), timeout, talk.seen)
             return Result(end.status, talk.transcript(), b"", time.monotonic() - began)
 
-    def upload(self, path: str, data: bytes | Secret, mode: int = 0o600) -> None:
-        """Write a file on the target; see `Shell.upload`."""
-        secret = isinstance(data, Secret)
-        raw = data.reveal() if isinstance(data, Secret) else data
-        with self._turn(f"upload {data!r}" if secret else f"upload {path} ({len(raw)} bytes)"):
-            self._frames.store(raw, f"{data!r}" if secret else None)
-        where = shlex.quote(path)
-        result = self.run(
-            f'rm -f {where} && ( umask 077; cat "$_h/u" > {where} ) && '
-            f'chmod {mode:o} {where}; s=$?; rm -f "$_h/u"; exit $s'
-        )
-        if result.status:
-            raise Refused(
-                f"Cannot write {path} on the target: {result.both}", "Is there room in /tmp?"
-            )
+    def stream(
+        self, text: str, sink: Callable[[bytes], None], *, timeout: float = 3600.0
+    ) -> Result:
+        """Run `text` and give its standard output to `sink` as it comes, any size of it.
+
+        `sink` is called in the reader's thread; what it raises stops the command and is raised
+        here. `Result.out` is empty, `Result.err` exact. Raises `NoAnswer` where size or cksum(1)
+        of what arrived are not those that were sent.
+        """
+        with self._turn(text):
+            began = time.monotonic()
+            command = Command(text, "s")
+            streaming = Streaming(command.id, sink)
+            try:
+                with self.console.streaming(streaming):
+                    end, gathering = self._frames.execute(command, timeout, moving=streaming.moving)
+            except SinkError as error:
+                with suppress(NoAnswer):
+                    self._frames.interrupt(0.0)
+                raise error.cause from None
+            self.console.transcript.mark(f"{streaming.size} bytes of output are not kept here")
+            if not streaming.whole(end.out):
+                raise NoAnswer(
+                    f"The output was damaged on the line: {end.out.size} bytes were sent, and "
+                    f"{streaming.size} arrived.",
+                    "Mute kernel messages (conscontrol mute on), or fetch it as a file.",
+                )
+            _, err = self.files().outputs(replace(end, out=Sum()), gathering)
+            return Result(end.status, b"", err, time.monotonic() - began)
+
+    # -- files ------------------------------------------------------------------------------------
+
+    def upload(
+        self, path: str, data: bytes | Secret, mode: int = 0o600, *, done: Done | None = None
+    ) -> None:
+        """Write a file on the target; see `Shell.upload`. `done` hears of each block.
+
+        What was cut off is found again by the same upload, in another process too; not so a
+        secret, which leaves nothing of itself behind.
+        """
+        with self._turn(f"upload {data!r}" if isinstance(data, Secret) else f"upload {path}"):
+            carry.send(self, path, data, mode, done or _silent)
+
+    def download(self, path: str, to: Path, *, done: Done | None = None) -> None:
+        """Fetch the file `path` of the target into `to` (mode 600), checked.
+
+        What was cut off lies in `to` with `.part` behind its name, and is gone on with. Raises
+        `Refused` where `path` is no readable file, `OSError` where `to` cannot be written.
+        """
+        with self._turn(f"download {path}"):
+            carry.fetch(self, path, to, done or _silent)
 
     # -- detached jobs ----------------------------------------------------------------------------
 
@@ -224,71 +347,16 @@ class ShellSession:
             yield
 
 
+def _went_away(why: str) -> MachineLost:
+    return MachineLost(
+        f"The machine went away in the middle of a command: {why}. Whether the command finished "
+        "is unknown.",
+        "Look at the machine, then start zrwizard again: it looks at what was done.",
+    )
+
+
+def _silent(_done: int, _all: int) -> None:
+    return None
+
+
 _GOAL = {"login": "up again", "down": "switched off"}
-
-
-@dataclass(slots=True)
-class _Prompt:
-    """A rule at work: its compiled pattern, and how often it was used."""
-
-    rule: Rule
-    pattern: re.Pattern[str]
-    uses: int = 0
-
-
-class _Talk:
-    """Answers the prompts of one command; a prompt is the last, unterminated line in a quiet."""
-
-    def __init__(self, console: Console, rules: tuple[Rule, ...]) -> None:
-        self._console = console
-        self._prompts = [_Prompt(rule, re.compile(rule.pattern)) for rule in rules]
-        self._shown = b""
-        self._answered_at = -1
-        self._guard: tuple[Secret, int] | None = None
-
-    def seen(self, data: bytes) -> None:
-        """Note what stands on the terminal since the last frame; answer a prompt at its end."""
-        if data != self._shown:
-            self._shown = data
-            self._check_echo(data)
-            return
-        line = data.replace(b"\r", b"\n").rsplit(b"\n", 1)[-1].decode("utf-8", "replace")
-        if not line or len(data) == self._answered_at:
-            return
-        for prompt in self._prompts:
-            if prompt.pattern.search(line):
-                self._answer(prompt)
-                return
-
-    def _answer(self, prompt: _Prompt) -> None:
-        rule = prompt.rule
-        if prompt.uses >= rule.max_uses:
-            self._console.write(b"\x03")
-            raise Refused(
-                f"{rule.answer!r} was not accepted: it was asked for again.",
-                "Check it, and start again; nothing was changed.",
-            )
-        prompt.uses += 1
-        self._answered_at = len(self._shown)
-        self._guard = (rule.answer, len(self._shown))
-        self._console.write_secret(rule.answer)
-
-    def _check_echo(self, data: bytes) -> None:
-        if self._guard is None:
-            return
-        secret, at = self._guard
-        value = secret.reveal()
-        if value and value in data[at:]:
-            self._console.write(b"\x03")
-            raise Refused(
-                f"The terminal showed {secret!r} as it was typed; that was no password prompt.",
-                "Change that password if others can see this console.",
-            )
-
-    def transcript(self) -> bytes:
-        """Return what was shown, with the answers masked."""
-        shown = self._shown
-        for prompt in self._prompts:
-            if value := prompt.rule.answer.reveal():
-                shown = shown.replace(value, repr(prompt.rule.answer).encode())
-        return shown
