@@ -1,0 +1,48 @@
+"""The benchmark runs, and its table and its file have figures; how fast they are is not tested."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="our shell wants to be root's")
+def test_the_table_has_figures_of_all_that_took_part(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "tests.bench.console", "--rivals", "pexpect"]
+    words += ["--commands", "5", "--bytes", "200000", "--limit", "3", "--speed", "460800"]
+    words += ["--line-bytes", "3000", "--json", str(tmp_path / "figures.json")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = {line.split("  ")[0]: line for line in done.stdout.splitlines() if " MB in " in line}
+    names = ["os.read, rolling tail", "os.read, stty -opost", "zrwizard"]
+    assert list(rows) == [*names, "pexpect, tuned", "pexpect, defaults"]
+    for line in rows.values():
+        assert re.search(r"\d+\.\d+ +-?\d+\.\d\d +~\d+\.\d\d +\d+\.\d +0\.2 MB in .* s +\d", line)
+    assert re.search(r"upload of 3000 bytes at 460800 baud: .* \d+ B/s", done.stdout)
+    assert re.search(r"download of 3000 bytes at 460800 baud: .* \d+ B/s", done.stdout)
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert [row["name"] for row in figures["outcomes"]][:5] == list(rows)
+    assert all(row["said"] == "" for row in figures["outcomes"])
+
+
+def test_a_rival_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from tests.bench.console import contestants as c, table\n"
+        f"c.HOME = Path({str(tmp_path)!r})\n"
+        "gone = c.run(c.RIVALS[0], [], 1)\n"
+        "print(table.table([gone], None, None, 1))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "labgrid ShellDriver" in done.stdout
+    assert "(not set up: run with --setup)" in done.stdout
