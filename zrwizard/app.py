@@ -231,6 +231,8 @@ class Worker:
             cancel=desk.cancel,
             log=log,
             memory=state_dir / "consoles.json",
+            locks=state.locks_dir(self._state_dir),
+            purpose=desk.intent.flow,
             watch=Watch(on_state=desk.on_state),
         )
         desk.take = shell.hands_on

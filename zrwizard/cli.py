@@ -22,10 +22,11 @@ from zrwizard.run.events import Exit, RunFinished
 from zrwizard.run.outcome import Outcome
 from zrwizard.secrets import SecretError, Secrets, read_spec
 from zrwizard.shell.api import Shell
+from zrwizard.terminal.arguments import STEAL, add_console
 from zrwizard.wizard import Wizard
 
 _HOST_KEY = "server.host_key"
-_REHEARSAL = "rehearsal://"
+REHEARSAL = "rehearsal://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,14 @@ class Request:
     state_dir: Path
     fresh: bool = False
     style: str = "auto"
+
+
+class Stopped(Exception):
+    """It ends here, before anything was begun; `outcome` says how."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.what)
+        self.outcome = outcome
 
 
 class UsageError(Exception):
@@ -59,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _command(args, secrets, state_dir)
     except UsageError as error:
         return _early(args, Outcome(Exit.USAGE, error.what, error.now))
+    except Stopped as stopped:
+        return _early(args, stopped.outcome)
     except KeyboardInterrupt:
         return _early(args, Outcome(Exit.INTERRUPTED, "Stopped by the operator."))
     except Exception as error:
@@ -81,6 +92,9 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
     _add_restore(commands.add_parser("restore", help="restore a machine from its backup server"))
+    add_console(
+        commands.add_parser("console", help="a console as it is, or one command on it (--exec)")
+    )
     template = commands.add_parser("answers", help="print a commented answers file")
     template.add_argument("flow", choices=("restore",))
     rehearse = commands.add_parser(
@@ -141,6 +155,7 @@ def _add_restore(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--fresh", action="store_true", help="begin a new run although an unfinished one is there"
     )
+    sub.add_argument("--steal", action="store_true", help=STEAL)
 
 
 def _add_output(sub: argparse.ArgumentParser) -> None:
@@ -170,6 +185,8 @@ def _command(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int
             return _restore(args, secrets, state_dir)
         case "rehearse":
             return _rehearse(args, secrets, state_dir)
+        case "console":
+            return _console(args, secrets, state_dir)
         case _:
             from zrwizard import app  # noqa: PLC0415 - Textual is loaded for screens only
 
@@ -189,6 +206,10 @@ def flow_named(name: str) -> Flow:
 def _restore(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int:
     flow = flow_named("restore")
     request = _request(args, flow, secrets, state_dir)
+    if args.steal and request.console and not request.console.startswith(REHEARSAL):
+        from zrwizard.terminal import command  # noqa: PLC0415 - pexpect loads slowly
+
+        command.free(state.locks_dir(state_dir), request.console)
     if not (args.headless or args.json or args.plan):
         from zrwizard import app  # noqa: PLC0415
 
@@ -236,9 +257,9 @@ def _check_complete(flow: Flow, given: Answers, path: Path | None) -> None:
         )
 
 
-def _real_console(url: str) -> str:
+def real_console(url: str) -> str:
     """Return where the console at `url` really is: a rehearsal's machines are started."""
-    if not url.startswith(_REHEARSAL):
+    if not url.startswith(REHEARSAL):
         return url
     from zrwizard import rehearse  # noqa: PLC0415 - the simulated machines load slowly
     from zrwizard.rehearsal import RehearsalUnavailable  # noqa: PLC0415
@@ -255,8 +276,8 @@ def _check_console(url: str) -> None:
     from zrwizard.line import LineError, parse  # noqa: PLC0415
 
     try:
-        if url.startswith(_REHEARSAL):
-            _real_console(url)
+        if url.startswith(REHEARSAL):
+            real_console(url)
             return
         parse(url)
     except LineError as error:
@@ -271,7 +292,7 @@ def headless(
     interval: float = 2.0,
 ) -> RunFinished:
     """Run `request` without a person; SIGINT and SIGTERM end it in good order."""
-    with _signals() as cancel:
+    with signals() as cancel:
         return Wizard(
             request.flow,
             opener(request, cancel),
@@ -296,19 +317,21 @@ def opener(request: Request, cancel: threading.Event) -> Callable[[str], Shell]:
 
         where = state.make_private(state.run_dir(request.state_dir, token))
         return open_shell(
-            _real_console(request.console),
+            real_console(request.console),
             token=token,
             secrets=request.secrets,
             cancel=cancel,
             log=where / "console.log",
             memory=request.state_dir / "consoles.json",
+            locks=state.locks_dir(request.state_dir),
+            purpose=request.flow.name,
         )
 
     return open_for
 
 
 @contextmanager
-def _signals() -> Iterator[threading.Event]:
+def signals() -> Iterator[threading.Event]:
     """Yield an event that SIGINT, SIGTERM and SIGHUP set; a second one ends the process."""
     cancel = threading.Event()
 
@@ -362,6 +385,16 @@ def _early(args: argparse.Namespace, outcome: Outcome) -> int:
     else:
         print(f"zrwizard: {outcome.what} {outcome.now}".rstrip(), file=sys.stderr)
     return outcome.exit
+
+
+# --- console --------------------------------------------------------------------------------------
+
+
+def _console(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int:
+    from zrwizard.terminal import command  # noqa: PLC0415 - pexpect loads slowly
+
+    ended = command.run(args, secrets, state_dir)
+    return _early(args, ended) if isinstance(ended, Outcome) else ended
 
 
 # --- rehearsal ------------------------------------------------------------------------------------

@@ -56,6 +56,11 @@ class Transcript:
             self._release()
             self._event("m", self._secrets.redact_text(text))
 
+    def resize(self, rows: int, columns: int) -> None:
+        """Note how large the window is now."""
+        with self._lock:
+            self._event("r", f"{columns}x{rows}")
+
     def close(self) -> None:
         """Write what was held back and close the file."""
         with self._lock:

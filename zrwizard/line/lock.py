@@ -1,7 +1,8 @@
 """One owner for a line: a file for each console address, held with flock(2).
 
 The kernel drops the lock with its owner, however that one ends, so nothing stale is ever found.
-The file stays when it is released, emptied: removing it would race with those who wait for it.
+Its owner removes the file while it still holds the lock; who locks one looks whether it is still
+the file of that name.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -109,8 +111,9 @@ def _host(name: str) -> str:
 class Lock:
     """A line that is ours until `release`, or until this process ends; without `fd` no lock."""
 
-    def __init__(self, fd: int | None = None) -> None:
+    def __init__(self, fd: int | None = None, path: Path | None = None) -> None:
         self._fd = fd
+        self._path = path
 
     @classmethod
     def acquire(cls, directory: Path, address: Address, purpose: str) -> Self:
@@ -135,13 +138,15 @@ class Lock:
             raise LineTaken(address, _await_holder(path))
         holder = Holder(os.getpid(), _user(), time.time(), purpose)
         os.write(fd, json.dumps(asdict(holder)).encode())
-        return cls(fd)
+        return cls(fd, path)
 
     def release(self) -> None:
         """Give the line up; twice is once."""
         fd, self._fd = self._fd, None
-        if fd is not None:
-            os.ftruncate(fd, 0)
+        if fd is not None and self._path is not None:
+            with suppress(OSError):
+                if _is(fd, self._path):
+                    self._path.unlink()
             os.close(fd)
 
     def __enter__(self) -> Self:
@@ -166,7 +171,7 @@ def _locked(path: Path) -> int | None:
         if _is(fd, path):
             os.ftruncate(fd, 0)
             return fd
-        # Somebody has cleared the directory meanwhile: a lock on that file keeps nobody out.
+        # It was removed meanwhile: a lock on that file keeps nobody out.
         os.close(fd)
 
 

@@ -38,6 +38,11 @@ def run_dir(state_dir: Path, token: str) -> Path:
     return runs_dir(state_dir) / token
 
 
+def locks_dir(state_dir: Path) -> Path:
+    """Return the directory that notes who uses which line."""
+    return state_dir / "locks"
+
+
 def new_token() -> str:
     """Return a fresh name for a run: 12 hex digits, fit for a path and a pool's comment."""
     return secrets.token_hex(6)

@@ -1,0 +1,1 @@
+"""`zrwizard console`: the console as a plain command, for people and for scripts."""
