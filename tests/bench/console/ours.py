@@ -81,7 +81,7 @@ def memory(args: argparse.Namespace) -> None:
     """Stream `args.bytes` and report this process's resident memory on its way, in bytes."""
     process = psutil.Process()
     size = Path(args.file).stat().st_size
-    times = max(1, args.bytes // size)
+    times = -(-args.bytes // size)
     samples: list[tuple[int, int]] = []
     passed = 0
 

@@ -32,6 +32,7 @@ def main() -> None:
                 lines = 0 if raw else file.read(size).count(b"\n")
             return status == 0 and counted == size + lines + len("\x1e0\x1f")
 
+        common.commands(shell.minimal, args.commands, args.limit, "bare")
         common.commands(lambda: shell.ask("true") == 0, args.commands, args.limit)
         common.bulk(take, args)
 
