@@ -12,18 +12,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from zrwizard.console.console import Console
-from zrwizard.console.errors import LoginRefused, NotRoot, Refused, Unidentified
 from zrwizard.console.screen import Screen
-from zrwizard.console.states import SIZE_QUERY, SIZE_REPLY, State
+from zrwizard.console.states import State
 from zrwizard.secrets import Secret
+from zrwizard.shell.asking import does_not_move, unidentified
+from zrwizard.shell.leading import Leading
+from zrwizard.shell.looking import Looking, Pace
 from zrwizard.shell.protocol import Frames
+from zrwizard.shell.vanished import check_refused
 
-_QUIET = 0.35
-_MUTE = (State.SILENT, State.UNKNOWN)
 _PROBES = 3
-_STILL_SECONDS = 8.0
 _STRAY_BYTES = 300
-_TAKE_OVER = "Take the console over by hand, bring it to a root prompt, and give it back."
+_QUIET = (State.SILENT, State.MESSAGES, State.BURIED)
+_VAGUE = (*_QUIET, State.UNKNOWN)
+_BY_HAND = (
+    State.MOUNTROOT,
+    State.DEBUGGER,
+    State.HALTED,
+    State.EDITOR,
+    State.PASSPHRASE,
+    State.HOST_KEY,
+)
+_PATIENT = (State.STARTING, State.GOING_DOWN, State.PANIC, State.RESIZING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +44,7 @@ class Left:
     answers_status: bool
 
 
-class BringUp:
+class BringUp(Looking):
     """One way up. `password` is asked only when the console asks for it."""
 
     def __init__(
@@ -43,186 +53,68 @@ class BringUp:
         screen: Screen,
         password: Callable[[], Secret | None],
         on_state: Callable[[str], None],
+        pace: Pace | None = None,
     ) -> None:
-        self.console = console
-        self.screen = screen
-        self._password = password
-        self._on_state = on_state
-        self._heard = bool(screen.text().strip())
-        self._seen = b""
-        self._answered: dict[State, int] = {}
+        super().__init__(console, screen, on_state, pace)
+        self._leading = Leading(self, password)
         self._still = 0
-
-    # -- looking ----------------------------------------------------------------------------------
-
-    def look(self, limit: float = 6.0, quiet: float = _QUIET) -> State:
-        """Read until the console is quiet; return its state. Size queries are answered at once."""
-        deadline = time.monotonic() + limit
-        while time.monotonic() < deadline:
-            data = self.console.read(quiet)
-            if not data:
-                state = self._state()
-                if state is not State.RESIZING:
-                    break
-                continue
-            self._feed(data)
-        state = self._state()
-        self._on_state(str(state))
-        return state
-
-    def _feed(self, data: bytes) -> None:
-        self._heard = True
-        self._seen = (self._seen + data)[-65536:]
-        self.screen.feed(data)
-        if SIZE_QUERY in self._seen[-len(data) - len(SIZE_QUERY) + 1 :]:
-            self.console.write(SIZE_REPLY)
-
-    def _state(self) -> State:
-        return self.screen.state(heard=self._heard)
-
-    # -- going up ---------------------------------------------------------------------------------
 
     def to_root_prompt(self, patience: float = 240.0, *, left: Left | None = None) -> bool:
         """Lead the console to a root prompt; True when a quiet shell of session `left` is there.
 
-        Waits up to `patience` seconds for a machine that is still booting.
+        Waits up to `patience` seconds for a machine that is still booting. Raises `Unidentified`,
+        with the screen, where only a person can tell what to type.
         """
         deadline = time.monotonic() + patience
         probes = 0
-        state = self.look(limit=2.0, quiet=0.8)
+        state = self.look(limit=2.0, quiet=self.pace.first)
         while state is not State.ROOT_SHELL:
-            if state in _MUTE and probes < _PROBES and self._stands_still(state):
+            if self._may_be_ours(state, left) and probes < _PROBES and self._stands_still(state):
                 probes += 1
                 if self._probe(left):
                     return True
-            elif state is State.SILENT:
-                raise Unidentified(
-                    "The console is silent: it shows nothing and answers to no harmless key.",
-                    "Press Enter there yourself (take over by hand) and give it back; check "
-                    "that the machine uses this serial port as its console.",
-                    self.screen.text(),
-                )
-            else:
-                self._answer(state, deadline)
+            elif state is State.SILENT and not self.starting:
+                raise unidentified(state, self.screen)
+            elif not self._leading.leads(state):
+                self._wait(state, deadline)
             state = self.look()
         return False
 
+    # -- waiting ----------------------------------------------------------------------------------
+
+    def _may_be_ours(self, state: State, left: Left | None) -> bool:
+        """Whether a prompt may have been printed before we came, so that probing can show it.
+
+        Text that is not known is probed only where a quiet shell of ours is known to have been
+        left, in the midst of whatever it printed.
+        """
+        if self.starting:
+            return state is State.BURIED
+        return state in _QUIET or (state is State.UNKNOWN and left is not None)
+
     def _stands_still(self, state: State) -> bool:
         """Whether nothing but a stray kernel message comes, as where a prompt was long printed."""
-        if state is State.SILENT:
+        if state in (State.SILENT, State.BURIED):
             return True
-        return self._listen(_STILL_SECONDS, state) < _STRAY_BYTES and self._state() in _MUTE
-
-    def _listen(self, seconds: float, state: State) -> int:
-        """Feed what arrives within `seconds`, or until `state` is left; return how much it was."""
-        count = 0
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            data = self.console.read(min(left, 2 * _QUIET))
-            if data:
-                self._feed(data)
-                count += len(data)
-            elif self._state() is not state:
-                break
-        return count
-
-    def _answer(self, state: State, deadline: float) -> None:
-        """Type what leads one step on from a recognised state, or wait, or raise."""
-        self._answered[state] = uses = self._answered.get(state, 0) + 1
-        match state:
-            case State.TERMINAL:
-                self._limit(uses, 4)
-                self.console.write(b"vt100\r")
-            case State.DIALOG:
-                self._limit(uses, 4)
-                # With an installer on every console, leaving another one kills a shell that was
-                # started from this one; a login does not die with it.
-                several = b"Starting primary installer" in self._seen
-                self.console.write(b"l" if several else b"s")
-                self._gone(State.DIALOG)
-            case State.SINGLE_USER:
-                self._limit(uses, 3)
-                self.console.write(b"/bin/sh\r")
-            case State.LOGIN:
-                if uses > 3:
-                    raise LoginRefused(
-                        "The console does not let root in: three tries were refused.",
-                        "Check the password given with --secret console=…; nothing was changed.",
-                    )
-                self.console.write(b"root\r")
-            case State.PASSWORD:
-                self._type_password(uses)
-            case State.USER_SHELL:
-                raise NotRoot(
-                    "The console is logged in, but not as root.",
-                    "Become root there (su), or log out, and start again.",
-                )
-            case State.HOST_KEY:
-                raise Refused(
-                    "ssh does not know this host's key and asks about it.",
-                    "Connect once by hand with ssh, compare the fingerprint, then start again.",
-                )
-            case _:
-                self._wait(state, deadline)
-
-    def _limit(self, uses: int, most: int) -> None:
-        if uses > most:
-            raise Unidentified(
-                "The console asks the same question again and again.",
-                _TAKE_OVER,
-                self.screen.text(),
-            )
-
-    def _gone(self, state: State) -> None:
-        """Wait until a full-screen state has left the screen, so that it is not answered twice."""
-        for _ in range(20):
-            if self.look(limit=0.6, quiet=0.25) is not state:
-                return
-
-    def _type_password(self, uses: int) -> None:
-        if uses > 3:
-            raise LoginRefused(
-                "The console does not let root in: three passwords were refused.",
-                "Check the password given with --secret console=…; nothing was changed.",
-            )
-        password = self._password()
-        if password is None:
-            raise LoginRefused(
-                "The console asks for root's password and none was given.",
-                "Give it with --secret console=file:PATH, or in the wizard.",
-            )
-        before = len(self._seen)
-        self.console.write_secret(password)
-        self._feed_for(0.6)
-        if password.reveal() and password.reveal() in self._seen[min(before, len(self._seen)) :]:
-            raise Refused(
-                "The console showed the password as it was typed; it was not a password prompt.",
-                "Look at the console by hand, and change that password if others can see it.",
-            )
-
-    def _feed_for(self, seconds: float) -> None:
-        data = self.console.read(seconds)
-        if data:
-            self._feed(data)
+        return self.listen(self.pace.still, state) < _STRAY_BYTES and self.state() in _VAGUE
 
     def _wait(self, state: State, deadline: float) -> None:
         """A machine that boots is waited for; a screen that stands still is shown and left."""
+        patient = state in _PATIENT or (self.starting and state not in _BY_HAND)
         if time.monotonic() > deadline:
-            raise Unidentified(
-                "The console shows nothing that is known, and does not move.",
-                _TAKE_OVER,
-                self.screen.text(),
-            )
-        if self._listen(_STILL_SECONDS, state) >= _STRAY_BYTES or self._state() is not state:
+            if patient:
+                raise unidentified(state if state in _PATIENT else State.STARTING, self.screen)
+            raise does_not_move(self.screen)
+        seconds = self.pace.first if state in _BY_HAND else self.pace.still
+        seconds = min(seconds, max(0.1, deadline - time.monotonic()))
+        if self.listen(seconds, state) >= _STRAY_BYTES or self.state() is not state or patient:
             self._still = 0
             return
         self._still += 1
         if self._still > 1:
-            raise Unidentified(
-                f"The console stands at a state that needs a hand ({state}); nothing was typed.",
-                _TAKE_OVER,
-                self.screen.text(),
-            )
+            raise unidentified(state, self.screen)
+
+    # -- probing ----------------------------------------------------------------------------------
 
     def _probe(self, left: Left | None) -> bool:
         """Find out what a silent console is, with keys that start nothing.
@@ -234,7 +126,7 @@ class BringUp:
         self._on_state("a silent console, being probed")
         self.console.write(b"\x11\x0c")
         echo = self._read_and_feed()
-        if self._state() not in _MUTE:
+        if self.state() not in _VAGUE:
             return False
         self.console.write(b"\x15\x14")
         status = re.search(rb"cmd: (\S+) \d+ \[(\w+)", self._read_and_feed())
@@ -252,13 +144,20 @@ class BringUp:
         return False
 
     def _read_and_feed(self) -> bytes:
-        data = self.console.read_until_quiet(0.7, 3.0)
+        data = self.console.read_until_quiet(self.pace.probe, 3.0)
         if data:
-            self._feed(data)
+            self.feed(data)
         return data
 
+    # -- a shell that is starting -----------------------------------------------------------------
+
     def await_prompt(self) -> None:
-        """A shell that is just starting is never hurried: wait for its prompt, or for quiet."""
+        """A shell that is just starting is never hurried: wait for its prompt, or for quiet.
+
+        Raises `RootVanished` where there is no /bin/sh to start.
+        """
         for _ in range(10):
-            if self.look(limit=3.0) is State.ROOT_SHELL:
+            state = self.look(limit=3.0)
+            check_refused(self.console, self.seen)
+            if state is State.ROOT_SHELL:
                 return

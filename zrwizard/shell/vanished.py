@@ -1,0 +1,63 @@
+"""A root file system that is gone under the shell: its builtins work, commands do not.
+
+`zpool import` without an altroot mounts a received tree over `/` (facts/restore-pitfalls, "Seen on
+a real FreeBSD"): from then on every command is `not found`, `reboot` included.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from zrwizard.console.console import Console
+from zrwizard.console.errors import ConsoleError, NoAnswer
+from zrwizard.shell.protocol import Frames
+
+_NO_SHELL = re.compile(rb"/bin/sh: (Command )?not found|/bin/sh: No such file or directory")
+
+
+class RootVanished(ConsoleError):
+    """The shell answers, but the commands of its system are not there any more."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The root file system is gone under the shell: its builtins answer, but no command "
+            "is found, /bin/sh neither.",
+            "Something was mounted over /, as `zpool import` without -N and -R does. Reset the "
+            "machine or switch it off and on (reboot(8) is not there either), start the install "
+            "media again, and import with `zpool import -N -R /mnt`.",
+        )
+
+
+def check_refused(console: Console, seen: bytes) -> None:
+    """Raise `RootVanished` where `exec /bin/sh` was answered by "not found", and /bin is empty.
+
+    The question is one that csh and sh answer by themselves, without a command: a glob.
+    """
+    if not _NO_SHELL.search(seen[-2000:]):
+        return
+    console.write(b"\x15echo /bin/s*\r")
+    if b"/bin/sh" not in console.read_until_quiet(0.5, 4.0):
+        raise RootVanished
+
+
+def check_commands(frames: Frames) -> None:
+    """Raise `RootVanished` where a quiet sh finds no cksum(1): builtins only, `command -v` too."""
+    nonce = secrets.token_hex(4)
+    line = (
+        f"command -v cksum >/dev/null && printf '\\036Y%s\\037' {nonce} "
+        f"|| printf '\\036X%s\\037' {nonce}"
+    )
+    gone = 0
+    while gone < 2:
+        try:
+            kind, _ = frames.ask(
+                line, lambda kind, body: kind in (b"Y", b"X") and body == nonce.encode(), tries=6
+            )
+        except NoAnswer:
+            return
+        if kind == b"Y":
+            return
+        # A line that was damaged on its way can ask for another name: ask twice.
+        gone += 1
+    raise RootVanished
