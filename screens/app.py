@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 from screens.commands import Command
 from screens.connect import ConnectPage
-from screens.desk import Asked, Desk, Ended, Entry, Intent, News, Reviewing, TakeOver
+from screens.desk import Asked, Desk, Ended, Entry, Intent, News, Reviewing
 from screens.handson import HandsOnScreen
 from screens.help import HelpScreen
 from screens.home import HomePage
@@ -202,7 +202,7 @@ class ZrApp(App[int], inherit_bindings=False):
             if problem:
                 self._page.tell(problem)
 
-        self.push_screen(HandsOnScreen(TakeOver(self.desk.take)), back)
+        self.push_screen(HandsOnScreen(self.desk.take), back)
 
     def ask_quit(self) -> None:
         """Leave at once where nothing is under way, else ask."""

@@ -19,6 +19,7 @@ from typing import Protocol
 
 from screens.style import printable
 from zrwizard.console.errors import Cancelled, ConsoleError
+from zrwizard.console.vtstream import View
 from zrwizard.flows.moves import Answers, Question
 from zrwizard.plan import Plan, Problem
 from zrwizard.run.events import Answered, Event, Progress, RunFinished, Typed
@@ -33,24 +34,32 @@ MOST = 20_000
 
 
 class HandsOn(Protocol):
-    """The console in the operator's hands: raw bytes in, the screen as lines out."""
+    """The console in the operator's hands: raw bytes in, a screen out."""
 
     @property
-    def cursor(self) -> tuple[int, int]:
-        """Column and row of the cursor, from 0."""
+    def problem(self) -> str:
+        """Why nothing can be typed any more, "" where it can."""
         ...
 
     def write(self, data: bytes) -> None:
-        """Send bytes as typed."""
+        """Type one key, or a paste; returns at once."""
         ...
 
-    def lines(self) -> list[str]:
-        """Return the rows of the console's screen."""
+    def view(self) -> View:
+        """Return what the console's screen shows."""
         ...
 
-    def give_back(self) -> None:
-        """Hand the console back to the wizard."""
+    def resize(self, rows: int, columns: int) -> None:
+        """Tell the machine the pane's size, where the line can."""
         ...
+
+    def give_back(self, *, force: bool, keep: threading.Event) -> str:
+        """Hand the console back to the wizard; return "", or why it stays where it is."""
+        ...
+
+
+Take = Callable[[int, int], HandsOn]
+"""Gives the console, its screen of so many rows and columns, to the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +151,7 @@ class Desk:
         self.traffic_count = 0
         self.transcript: Path | None = None
         self.card = ""
-        self.take: Callable[[], HandsOn] | None = None
+        self.take: Take | None = None
         self._news: SimpleQueue[News] = SimpleQueue()
         self._replies: SimpleQueue[str | Secret | Back | Confirmed] = SimpleQueue()
         self._refused = 0
@@ -249,30 +258,29 @@ class TakeOver:
 
     All of it happens in one thread of its own: it waits there until the running command ends,
     and the same thread must give the console back, which takes a moment and may fail. The
-    screens read `held`, `problem` and `over`.
+    screens read `held`, `leaving`, `refusal` (why the wizard cannot have the console as it is
+    now), `problem` and `over`.
     """
 
-    def __init__(self, take: Callable[[], HandsOn]) -> None:
+    def __init__(self, take: Take, rows: int, columns: int) -> None:
         self._take = take
-        self._enough = threading.Event()
+        self._size = rows, columns
+        self._asked: SimpleQueue[bool] = SimpleQueue()
+        self._keep = threading.Event()
         self.held: HandsOn | None = None
+        self.leaving = False
+        self.refusal = ""
         self.problem = ""
         self.over = False
         threading.Thread(target=self._hold, name="take-over", daemon=True).start()
 
-    @property
-    def leaving(self) -> bool:
-        """Whether the console is on its way back."""
-        return self._enough.is_set()
-
     def _hold(self) -> None:
         try:
-            held = self._take()
-            if not self._enough.is_set():
+            held = self._take(*self._size)
+            if not self.leaving:
                 self.held = held
-                self._enough.wait()
-            self.held = None
-            held.give_back()
+            while refusal := held.give_back(force=self._asked.get(), keep=self._keep):
+                self._refuse(held, refusal)
         except ConsoleError as error:
             self.problem = f"{error.what} {error.now}".strip()
         except Exception as error:
@@ -281,6 +289,19 @@ class TakeOver:
             self.held = None
             self.over = True
 
-    def give_back(self) -> None:
-        """Give the console back, now or as soon as it is got; `over` tells when."""
-        self._enough.set()
+    def _refuse(self, held: HandsOn, refusal: str) -> None:
+        self.held = held
+        self.refusal = refusal
+        self._keep.clear()
+        self.leaving = False
+
+    def give_back(self, *, force: bool = False) -> None:
+        """Give the console back, now or as soon as it is got; `over` or `refusal` tell when."""
+        if not self.leaving:
+            self.leaving = True
+            self.refusal = ""
+            self._asked.put(force)
+
+    def keep(self) -> None:
+        """Stop giving it back; the console stays in the operator's hands where it still can."""
+        self._keep.set()

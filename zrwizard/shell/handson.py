@@ -1,14 +1,37 @@
-"""The console in a person's hands, between two commands of the wizard."""
+"""The console in a person's hands, between two commands of the wizard.
+
+The console's reader hands over bytes and goes on at once; a thread draws them and another one
+types, so that neither a flood of output nor a line that takes nothing stops anybody else.
+"""
 
 from __future__ import annotations
 
+import re
 import threading
+import time
+from collections import deque
 from typing import Protocol
 
 from zrwizard.console.console import Console
-from zrwizard.console.errors import ConsoleError
-from zrwizard.console.screen import Screen
-from zrwizard.console.states import SIZE_QUERY, SIZE_REPLY
+from zrwizard.console.echoes import Echoes, asks_for_secret
+from zrwizard.console.errors import Cancelled, ConsoleError, LineCut
+from zrwizard.console.screen import COLUMNS, ROWS, Screen
+from zrwizard.console.vtstream import View, Vt
+from zrwizard.line import control
+from zrwizard.shell import handback
+
+BACKLOG = 64 * 1024
+"""Bytes that may wait to be drawn; of more, the middle is left out."""
+_TAIL = 16 * 1024
+_SLICE = 2048
+_ANSWERS = 10
+"""Queries that are answered in a second: a binary file on the screen holds thousands."""
+_PIECE = 64
+_PIECE_SECONDS = 0.006
+_LATER = re.compile(
+    rb"\x1b\[[\x20-\x3f]*[hlmr]|\x1b[=>78c]|\x1b[()][0AB]|[\x0e\x0f]",
+)
+"""What changes how later bytes are drawn, and so is kept of what is left out."""
 
 
 class Held(Protocol):
@@ -28,48 +51,297 @@ class Held(Protocol):
 
 
 class HandsOn:
-    """The console in a person's hands: keys go there, its screen comes back."""
+    """The console in a person's hands: keys go there, its screen comes back.
 
-    def __init__(self, session: Held) -> None:
+    Made from a session whose quiet shell stands at its prompt: that is told the screen's size and
+    becomes a shell for people. `give_back` ends it, in the thread that began it.
+    """
+
+    def __init__(self, session: Held, rows: int = ROWS, columns: int = COLUMNS) -> None:
         self._session = session
         self._console = session.console
-        self._screen = session.screen
-        self._lock = threading.Lock()
-        self._screen.reset()
+        self._vt = Vt(columns, rows)
+        self._vt_lock = threading.Lock()
+        self._ink = _Ink()
+        self._keys = _Keys()
+        self._echoes = Echoes(self._console.transcript.input)
+        self._echo_lock = threading.Lock()
+        self._heard_at = time.monotonic()
+        self._answered: deque[float] = deque(maxlen=_ANSWERS)
+        self._lent = False
+        self._lent_lock = threading.Lock()
+        self._over = False
+        self._cut: ConsoleError | None = None
+        self._console.transcript.mark("the console is in the operator's hands")
         self._console.on_output = self.feed
-        self._console.write(b"\x15zh\r")
+        try:
+            if not session.ready:
+                self._vt.feed("\r\n".join(session.screen.text().split("\n")).encode())
+            self._lend()
+        except ConsoleError:
+            self._console.on_output = None
+            raise
+        for work in (self._draw, self._type):
+            threading.Thread(target=work, name=f"by-hand-{work.__name__}", daemon=True).start()
+
+    def _lend(self) -> None:
+        """Turn our quiet shell into one for people, of this size; anything else gets no key."""
+        if self._session.ready:
+            grid = self._vt.grid
+            size = f"stty rows {grid.lines} cols {grid.columns}"
+            self._console.write(f"\x15zh;{size}\r".encode())
+        self._lent = True
+
+    # -- what the machine writes ------------------------------------------------------------------
 
     def feed(self, data: bytes) -> None:
-        """Draw what arrives; called by the console's reader."""
-        with self._lock:
-            self._screen.feed(data)
-        if SIZE_QUERY in data:
-            self._console.write(SIZE_REPLY)
+        """Take what arrives; called by the console's reader, which it never holds up."""
+        self._heard_at = time.monotonic()
+        self._ink.put(data)
+
+    def _draw(self) -> None:
+        while not self._over:
+            data = self._ink.take(_SLICE)
+            with self._echo_lock:
+                if data:
+                    self._echoes.shown(data)
+                else:
+                    self._echoes.settle()
+            if data:
+                with self._vt_lock:
+                    answers = self._vt.feed(data)
+                self._answer(answers)
+            with self._lent_lock:
+                if self._lent:
+                    # Nobody else reads now; what was drawn need not be kept.
+                    self._console.unread()
+            if self._console.ended and self._cut is None:
+                self._cut = self._console.lost()
+
+    def _answer(self, answers: bytes) -> None:
+        now = time.monotonic()
+        full = len(self._answered) == _ANSWERS and now - self._answered[0] < 1
+        if answers and self._lent and not full:
+            self._answered.append(now)
+            self._keys.put(answers, typed=False)
+
+    # -- what the person types --------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        """Type `data`."""
-        self._console.write(data)
+        """Type `data`: one key, or a paste; returns at once. ^C drops what is not yet typed."""
+        if data == b"\x03":
+            self._keys.drop()
+        self._keys.put(data, typed=True)
+
+    def _type(self) -> None:
+        while not self._over:
+            data, typed = self._keys.take()
+            if not data or self._cut is not None:
+                continue
+            try:
+                if typed:
+                    self._type_by_hand(data)
+                else:
+                    self._console.write(data)
+            except ConsoleError as error:
+                self._cut = error
+
+    def _type_by_hand(self, data: bytes) -> None:
+        with self._vt_lock:
+            line = self._vt.last_line()
+        with self._echo_lock:
+            self._echoes.typed(data, secret=asks_for_secret(line))
+        self._console.write_masked(data, "")
+
+    # -- what is seen -----------------------------------------------------------------------------
+
+    def view(self) -> View:
+        """Return what the screen shows."""
+        with self._vt_lock:
+            return self._vt.view()
+
+    @property
+    def problem(self) -> str:
+        """Why nothing can be typed any more, "" where it can."""
+        return self._cut.what if self._cut is not None else ""
 
     def lines(self) -> list[str]:
         """Return the screen's rows."""
-        with self._lock:
-            return self._screen.lines()
+        with self._vt_lock:
+            return self._vt.lines()
 
     @property
     def cursor(self) -> tuple[int, int]:
         """The cursor's column and row, from 0."""
-        with self._lock:
-            return self._screen.cursor
+        with self._vt_lock:
+            return self._vt.cursor
 
-    def give_back(self) -> None:
-        """Hand the console back to the wizard; raises `ConsoleError` if it cannot go on."""
-        adrift: ConsoleError | None = None
+    def resize(self, rows: int, columns: int) -> None:
+        """Take another size where the line carries it, which a pty of this machine does.
+
+        A serial console is told nothing: its screen stays, and a smaller pane shows a part of it.
+        """
+        if not self._console.transcript.title.startswith("local:"):
+            return
+        with self._vt_lock:
+            grid = self._vt.grid
+            if (rows, columns) != (grid.lines, grid.columns):
+                grid.resize(rows, columns)
+                control.resize(self._console._spawn, grid.lines, grid.columns)
+
+    # -- back -------------------------------------------------------------------------------------
+
+    def give_back(self, *, force: bool = False, keep: threading.Event | None = None) -> str:
+        """Hand the console back; return "" when the wizard has it, else why not yet.
+
+        With a sentence returned the console is still in the person's hands. `force` gives it back
+        as it stands; it raises a `ConsoleError` where the wizard cannot go on from there, and no
+        command is typed then until it was taken over again. `keep`, once set, stops the wizard's
+        attempt. The line's end is raised as `LineCut`.
+        """
+        self._settle()
+        if self._cut is not None or self._console.ended:
+            cut = self._cut or self._console.lost()
+            self._end(None)
+            raise cut
+        with self._vt_lock:
+            why, state = handback.refusal(self._vt), handback.standing(self._vt)
+        if why and not force:
+            return why
+        with self._lent_lock:
+            self._lent = False
+        if why and state in handback.INTERRUPT:
+            self._console.write(b"\x03")
+            self._settle()
         try:
-            self._console.on_output = None
-            self._console.unread()
-            self._session.take_back()
+            self._take_back(keep or threading.Event())
         except ConsoleError as error:
-            adrift = error
-            raise
+            return self._refused(error, force)
+        self._end(None)
+        return ""
+
+    def _take_back(self, keep: threading.Event) -> None:
+        self._console.unread()
+        self._session.screen.reset()
+        with self._vt_lock:
+            self._session.screen.feed(_painted(self._vt))
+        outer = self._console.cancel
+        self._console.cancel = _Either(outer, keep)
+        try:
+            self._session.take_back()
         finally:
-            self._session.hands_off(adrift)
+            self._console.cancel = outer
+
+    def _refused(self, error: ConsoleError, force: bool) -> str:
+        stopped = isinstance(error, Cancelled) and self._console.cancel.is_set()
+        if force or stopped or isinstance(error, LineCut):
+            self._end(None if isinstance(error, LineCut) else error)
+            raise error
+        self._lend()
+        if isinstance(error, Cancelled):
+            return "You keep the console. Where no prompt shows, type: stty echo; PS1='# '"
+        return f"{error.what} {error.now}".strip()
+
+    def _settle(self) -> None:
+        """Wait until all is drawn and the console is quiet, three seconds at most."""
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline and not self._console.ended:
+            if time.monotonic() - self._heard_at > 0.3 and self._ink.empty and self._keys.empty:
+                return
+            time.sleep(0.05)
+
+    def _end(self, adrift: ConsoleError | None) -> None:
+        self._over = True
+        self._lent = False
+        self._console.on_output = None
+        with self._echo_lock:
+            self._echoes.settle(at_once=True)
+        self._console.transcript.mark("the console is the wizard's again")
+        self._session.hands_off(adrift)
+
+
+class _Either(threading.Event):
+    """Set where one of the others is."""
+
+    def __init__(self, *others: threading.Event) -> None:
+        super().__init__()
+        self._others = others
+
+    def is_set(self) -> bool:
+        return any(other.is_set() for other in self._others)
+
+
+class _Ink:
+    """Bytes that wait to be drawn: a terminal shows the last screen anyway."""
+
+    def __init__(self) -> None:
+        self._waiting = bytearray()
+        self._changed = threading.Condition()
+
+    @property
+    def empty(self) -> bool:
+        return not self._waiting
+
+    def put(self, data: bytes) -> None:
+        with self._changed:
+            self._waiting += data
+            if len(self._waiting) > BACKLOG:
+                cut = len(self._waiting) - _TAIL
+                line = self._waiting.find(b"\n", cut)
+                cut = line + 1 if line >= 0 else cut
+                kept = _LATER.findall(self._waiting, 0, cut)[-200:]
+                self._waiting[:cut] = b"\x18" + b"".join(kept) + b"\r"
+            self._changed.notify()
+
+    def take(self, size: int) -> bytes:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting, 0.1)
+            data = bytes(self._waiting[:size])
+            del self._waiting[:size]
+            return data
+
+
+class _Keys:
+    """Bytes that wait to be typed, a paste in pieces that a serial line can take."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[bytes, bool]] = deque()
+        self._changed = threading.Condition()
+
+    @property
+    def empty(self) -> bool:
+        return not self._waiting
+
+    def put(self, data: bytes, *, typed: bool) -> None:
+        with self._changed:
+            self._waiting.extend(
+                (data[at : at + _PIECE], typed) for at in range(0, len(data), _PIECE)
+            )
+            self._changed.notify()
+
+    def drop(self) -> None:
+        with self._changed:
+            self._waiting.clear()
+
+    def take(self) -> tuple[bytes, bool]:
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._waiting, 0.2):
+                return b"", False
+            taken = self._waiting.popleft()
+            more = bool(self._waiting)
+        if more:
+            time.sleep(_PIECE_SECONDS)
+        return taken
+
+
+def _painted(vt: Vt) -> bytes:
+    """Return bytes that draw the part of the screen with the cursor on one of 80x24."""
+    x, y = vt.cursor
+    first = max(0, y - ROWS + 1)
+    out = ["\x1b[H\x1b[2J"]
+    for row in range(first, min(first + ROWS, vt.grid.lines)):
+        cells = vt.grid.cells[row][: COLUMNS - 1]
+        text = "".join(f"\x1b[7m{c.data}\x1b[m" if c.reverse else c.data for c in cells).rstrip()
+        out.append(f"\x1b[{row - first + 1}H{text}")
+    out.append(f"\x1b[{y - first + 1};{min(x, COLUMNS - 1) + 1}H")
+    return "".join(out).encode()

@@ -21,7 +21,7 @@ from zrwizard.console.errors import (
     NotRoot,
     Refused,
 )
-from zrwizard.console.screen import Screen
+from zrwizard.console.screen import COLUMNS, ROWS, Screen
 from zrwizard.console.states import SIZE_QUERY, SIZE_REPLY, State
 from zrwizard.line import LineError
 from zrwizard.secrets import Secret
@@ -306,11 +306,11 @@ class ShellSession:
             "Look at its screen: it may use another console.",
         )
 
-    def hands_on(self) -> HandsOn:
+    def hands_on(self, rows: int = ROWS, columns: int = COLUMNS) -> HandsOn:
         """Give the console to a person; waits for the running command, holds later ones back."""
         self._lock.acquire()
         try:
-            return HandsOn(self)
+            return HandsOn(self, rows, columns)
         except BaseException:
             self._lock.release()
             raise
