@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import threading
 import time
@@ -181,7 +182,11 @@ def _write(fd: int, data: bytes) -> None:
     """Write all of `data`, unbuffered: nothing is left for the interpreter to flush at its end."""
     view = memoryview(data)
     while view:
-        view = view[os.write(fd, view) :]
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            # Whoever gave us this pipe reads it without blocking; the flag is theirs as well.
+            select.select([], [fd], [])
 
 
 def _nothing(_: str) -> None:
