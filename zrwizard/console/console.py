@@ -31,6 +31,7 @@ class _Inbox(SpawnBase):  # type: ignore[misc]
     def __init__(self) -> None:
         # A match must lie within the window's end, so each piece is smaller than the window.
         super().__init__(timeout=30, maxread=2048, searchwindowsize=8192)
+        self.delayafterread = None
         self.changed = threading.Condition()
         self.waiting = bytearray()
         self.ended: str | None = None

@@ -11,6 +11,8 @@ import json
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from zrwizard.secrets import Secrets
@@ -25,6 +27,7 @@ class Transcript:
         self._lock = threading.Lock()
         self._start = time.monotonic()
         self._held = b""
+        self._withheld: int | None = None
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._file = None
         if path is not None:
@@ -35,9 +38,25 @@ class Transcript:
                 header = {"version": 2, "width": 80, "height": 24, "timestamp": int(time.time())}
                 self._write_line({**header, "title": title})
 
+    @contextmanager
+    def withheld(self, name: str) -> Iterator[None]:
+        """Keep what the target shows out, only its length is noted: an echo may hold `name`."""
+        with self._lock:
+            self._release()
+            self._withheld = 0
+        try:
+            yield
+        finally:
+            with self._lock:
+                count, self._withheld = self._withheld, None
+                self._event("m", f"{count} bytes are not shown: {name} was on its way")
+
     def output(self, data: bytes) -> None:
         """Note bytes that came from the target."""
         with self._lock:
+            if self._withheld is not None:
+                self._withheld += len(data)
+                return
             self._held = self._secrets.redact(self._held + data)
             keep = self._overlap(self._held)
             ready, self._held = self._held[: len(self._held) - keep], self._held[-keep:]

@@ -105,6 +105,7 @@ def open_shell(
             password=lambda: secrets.get("console"),
             on_state=watch.on_state,
             left=memo.read(),
+            reopen=lambda: open_line(url),
         )
     except MachineLost as error:
         console.close()

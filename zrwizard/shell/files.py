@@ -47,8 +47,11 @@ class Files:
 
     def _output(self, name: str, total: Sum, gathering: Gathering) -> bytes:
         whole = gathering.whole.get(name)
-        if whole is not None and total.fits(whole):
-            return whole
+        if whole is not None:
+            # One line as it is comes without its newline.
+            for data in (whole, whole + b"\n"):
+                if total.fits(data):
+                    return data
         if total.size > _GZIP_FROM:
             packed = self._packed(name)
             if packed is not None:
@@ -137,14 +140,8 @@ class Files:
         """Gather one block from numbered lines; those of several tries are put together."""
         gathering = Gathering()
         chunk = gathering.chunk(name, number)
-        head = f"{name}:{number}:".encode()
-
-        def taken(kind: bytes, body: bytes) -> bool:
-            gathering.take(kind, body)
-            return kind == b"C" and body.startswith(head)
-
         for attempt in range(_TRIES):
-            self._frames.ask(f"zd {name} {number}", taken)
+            self._ask_lines(gathering, f"{name} {number} {attempt}")
             data = chunk.data()
             if data is not None:
                 if attempt == 0:
@@ -154,6 +151,15 @@ class Files:
                 chunk.lines.clear()
                 chunk.claimed = None
         raise NoAnswer("An output cannot be read whole over this line.", "Check the line.")
+
+    def _ask_lines(self, gathering: Gathering, which: str) -> None:
+        head = which.replace(" ", ":").encode() + b":"
+
+        def taken(kind: bytes, body: bytes) -> bool:
+            gathering.take(kind, body)
+            return kind == b"C" and body.startswith(head)
+
+        self._frames.ask(f"zd {which}", taken)
 
     # -- to the target ----------------------------------------------------------------------------
 

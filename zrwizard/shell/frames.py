@@ -14,8 +14,9 @@ LONGEST = 2400
 FRAME = re.compile(rb"\x1e([A-Z])([^\x1e\x1f]{1,%d})\x1f" % LONGEST)
 _END = re.compile(rb"([0-9a-z]+):(\d{3}):(\d{3}):(\d+):(\d+):(\d+):(\d+):(\d+):\1")
 _LINE = re.compile(rb"([oezd]):(\d+):(\d+):(\d+):([A-Za-z0-9+/]+={0,2})")
-_CHUNK = re.compile(rb"([oezd]):(\d+):(\d+) (\d+)")
+_CHUNK = re.compile(rb"([oezd]):(\d+):\d+:(\d+) (\d+)")
 _WHOLE = re.compile(rb"([oe]):([A-Za-z0-9+/=\r\n]*)")
+_LINE_OUT = re.compile(rb"([oe]):([ -~]*)")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]+")
 
 
@@ -107,8 +108,10 @@ class Gathering:
         return self.chunks.setdefault((name, number), Chunk())
 
     def take(self, kind: bytes, body: bytes) -> None:
-        """Add a B, D or C frame."""
-        if kind == b"B" and (found := parse_whole(body)):
+        """Add an A, B, D or C frame."""
+        if kind == b"A" and (match := _LINE_OUT.fullmatch(body)):
+            self.whole[match[1].decode()] = match[2]
+        elif kind == b"B" and (found := parse_whole(body)):
             self.whole[found[0]] = found[1]
         elif kind == b"D" and (match := _LINE.fullmatch(body)):
             encoded = match[5]

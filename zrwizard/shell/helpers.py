@@ -22,7 +22,11 @@ zh      be a shell for people again           (a prompt)
 ======= ===================================== =====================================
 
 A line is typed as ``{ … ;}``: the rest of one whose beginning was lost is a syntax error, and a
-shell runs nothing of a line that it cannot parse.
+shell runs nothing of a line that it cannot parse. The words of base64 and those of `word` are no
+commands, nor are their ends, should all that stands before them be lost.
+
+^C is ignored by the shell itself, since busybox' takes it for the end of its input, and deadly for
+what it runs.
 """
 
 from __future__ import annotations
@@ -34,7 +38,7 @@ from zrwizard.cksum import cksum
 BLOCK = 1536
 """Bytes of an output that travel, and are checked, together."""
 INLINE = 1200
-"""Bytes up to which outputs come along with the end frame."""
+"""Bytes up to which outputs come along with the end frame, in an A (as they are) or B frame."""
 MOST_PARTS = 2000
 """Parts that one command may have; a damaged count must not keep the target busy."""
 
@@ -61,7 +65,7 @@ $1:$3:$4
 zc
 )
 if [ $# -ne 4 ] || [ "${_k%% *}" != "$2" ]; then zn "$1"; return; fi
-_c=$(printf '%b.' "$4"); _c=${_c%.}; zr "$1" "$3"; }
+_c=$(printf '%b' "$4"); _c=${_c%,}; zr "$1" "$3"; }
 zx() { if [ "$1" = "$_id" ]; then zq; return; fi
 if [ $# -ne 4 ] || [ "$2" -gt @MOST_PARTS@ ]; then zn "$1"; return; fi
 _c=$(zj "$2" | $_dec; echo .); _c=${_c%.}
@@ -72,10 +76,10 @@ zr() { _id=$1 _m=$2 _rc=- _so=0 _oc=0 _se=0 _ec=0
 echo "$_id -" >"$_h/last"
 printf '\036S%s\037\036S%s\037' "$1" "$1"
 case $_m in
-d) (eval "$_c") </dev/null >"$_h/o" 2>"$_h/e"; _rc=$?
+d) (trap - INT; eval "$_c") </dev/null >"$_h/o" 2>"$_h/e"; _rc=$?
 if [ -s "$_h/o" ] || [ -s "$_h/e" ]; then set -- $(cksum "$_h/o" "$_h/e")
 _oc=$1 _so=$2 _ec=$4 _se=$5; fi;;
-t) (eval "$_c"); _rc=$?; zq;;
+t) (trap - INT; eval "$_c"); _rc=$?; zq;;
 s) zs;;
 esac
 echo "$_id $_rc $_so $_oc $_se $_ec" >"$_h/last"
@@ -83,12 +87,16 @@ zq
 case $_m in d) if [ $((_so+_se)) -le @INLINE@ ]; then zi o "$_so"; zi e "$_se"; fi;; esac; }
 zs() { rm -f "$_h/f" "$_h/e"; mkfifo "$_h/f"; stty -opost
 printf '\036X%s\037\036X%s\037' "$_id" "$_id"
-(cksum <"$_h/f" >"$_h/k" &
+(trap - INT; cksum <"$_h/f" >"$_h/k" &
 { (eval "$_c") </dev/null 2>"$_h/e"; echo $? >"$_h/r"; } | tee "$_h/f"; wait)
 printf '\036Y%s\037' "$_id"; stty opost
 read -r _rc <"$_h/r"; read -r _oc _so <"$_h/k"
 if [ -s "$_h/e" ]; then set -- $(cksum <"$_h/e"); _ec=$1 _se=$2; fi; }
-zi() { if [ "$2" -gt 0 ]; then printf '\036B%s:' "$1"; $_enc <"$_h/$1"; printf '\037'; fi; }
+zi() { if [ "$2" -eq 0 ]; then return; fi
+IFS= read -r _l <"$_h/$1"
+case $_l in *[!A-Za-z0-9\ ./:_,+=@%-]*) ;; *) if [ $(($2-${#_l})) -lt 2 ]; then
+printf '\036A%s:%s\037' "$1" "$_l"; return; fi;; esac
+printf '\036B%s:' "$1"; $_enc <"$_h/$1"; printf '\037'; }
 zw() { if [ $# -ne 5 ] || [ "$1" != "$5" ] || [ "$2" -gt @MOST_PARTS@ ]; then zn "$1"; return; fi
 zj "$2" | $_dec >"$_h/c"; set -- "$@" $(cksum <"$_h/c")
 _n=$(wc -c <"$_h/up-$1"); _n=$((_n))
@@ -101,14 +109,14 @@ printf '\036G%s:%s:%s\037' "$1" "$2" "$3"; $_enc <"$_h/c"
 printf '\036H%s:%s:%s\037' "$1" "$2" "$3"; }
 zd() { dd if="$_h/$1" bs=@BLOCK@ skip="$2" count=1 2>/dev/null >"$_h/c"
 $_enc <"$_h/c" | awk -v f="$1:$2" '{printf "\036D%s:%d:%d:%s\037\n",f,NR,length($0),$0}'
-set -- "$1:$2" "$(cksum <"$_h/c")"
+set -- "$1:$2:$3" "$(cksum <"$_h/c")"
 printf '\036C%s:%s\037\036C%s:%s\037' "$1" "$2" "$1" "$2"; }
 zz() { gzip -9c <"$_h/$1" >"$_h/z"; printf '\036Z%s:%s\037' "$1" "$(cksum <"$_h/z")"; }
 zt() { printf '\036T%s:%s:%s\037' "$1" "$_id" "$( { sysctl -n kern.boottime ||
 cat /proc/sys/kernel/random/boot_id; } 2>/dev/null | cksum)"; }
 zv() { printf '\036V%s:%s\037' "$_tok" "$1"; }
 zh() { trap - INT; PS1='# ' PS2='> '; stty echo opost; set -o emacs 2>/dev/null; }
-trap 'printf "\036I%s\037" "$_tok"' INT"""
+trap '' INT"""
 
 QUIET = "set +o emacs +o vi; unset ENV HISTFILE IFS; PS1= PS2=; stty -echo opost cols 250"
 CARRIER = (
@@ -131,9 +139,11 @@ def line(text: str) -> str:
 def word(data: bytes) -> str:
     r"""Return `data` as one word without a character that means anything to a shell.
 
-    `printf %b` makes it `data` again; a byte that is not plain is typed as ``\\0ooo``.
+    `printf %b` makes it `data` again; a byte that is not plain is typed as ``\\0ooo``. It ends in
+    a comma, as no command does.
     """
-    return "".join(chr(byte) if byte in _PLAIN else f"\\\\0{byte:03o}" for byte in data)
+    plain = (chr(byte) if byte in _PLAIN else f"\\\\0{byte:03o}" for byte in data)
+    return "".join(plain) + ","
 
 
 def typed(data: bytes) -> str:

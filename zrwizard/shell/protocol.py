@@ -29,9 +29,8 @@ _WINDOW = 8
 _TRIES = 40
 _ROUNDS = 60
 _SILENCE = 75.0
-_GONE = re.compile(
-    rb"(?:^|\n)[^\n]{0,60}login: $|Console type \[[^]]*\]: $|^(db|mountroot)> $", re.M
-)
+_GONE = re.compile(rb"Console type \[[^]]*\]: $|(?:^|\n)(db|mountroot)> $")
+_LOGIN = re.compile(rb"(?:^|\n)[^\n]{0,60}(login: |Password:)$")
 _STRANGE = re.compile(
     rb"\x1b[\[c78]|---<<BOOT>>---|Autoboot in |bootstrap loader|EFI loader|Console type \["
 )
@@ -103,6 +102,7 @@ class Frames:
         self.pace = Pace()
         self._accepted: tuple[bytes, bytes] = (b"", b"")
         self._tail = b""
+        self._doubted = False
         self._window = _WINDOW
         self._failures = 0
         self.blocks = 8
@@ -116,7 +116,7 @@ class Frames:
         if match is None:
             self._notice(self.console.before)
             return None
-        self._tail = b""
+        self._tail, self._doubted = b"", False
         return match[1], match[2], self.console.before
 
     def _notice(self, seen: bytes) -> None:
@@ -124,8 +124,12 @@ class Frames:
         text = seen[-400:].replace(b"\r", b"")
         if text != self._tail:
             self._tail = text
-        elif _GONE.search(text):
+        elif _GONE.search(text) or (self._doubted and _LOGIN.search(text)):
             self._gone(text)
+        elif _LOGIN.search(text):
+            # Somebody else's login shows the same: the shell itself is asked before it is given up.
+            self._doubted, self._tail = True, b""
+            self.type("zq", before=_CTRL_U)
 
     def check(self) -> None:
         """Raise before anything is typed to a machine that has started anew.
@@ -158,8 +162,10 @@ class Frames:
     ) -> tuple[bytes, bytes]:
         """Type `text` until a frame comes that `accept(kind, body)` takes; return that frame."""
         first = time.monotonic()
+        before = b""
         for attempt in range(tries):
-            self.type(text, shown, _again(attempt))
+            self.type(text, shown, before)
+            before = _CLOSE
             began = time.monotonic()
             if attempt > 5 and began - first > _SILENCE:
                 break
@@ -175,10 +181,11 @@ class Frames:
                     self._accepted = frame[:2]
                     return frame[0], frame[1]
                 if frame[0] == b"N":
+                    before = _CTRL_U
                     break
                 if frame[0] in b"DG":
                     patience += self.pace.patience()
-                elif frame[:2] == self._accepted and frame[0] not in b"SE":
+                elif frame[:2] == self._accepted and frame[0] not in b"SEC":
                     self.pace.slower()
         raise NoAnswer(
             "The shell on the console does not answer.",
@@ -193,6 +200,12 @@ class Frames:
         On a line that loses bytes, parts become short and go one by one. `secret` stands in the
         transcript for data that must not.
         """
+        if secret is not None:
+            with self.console.transcript.withheld(secret):
+                return self._send_parts(id, data, secret)
+        return self._send_parts(id, data, None)
+
+    def _send_parts(self, id: str, data: bytes, secret: str | None) -> int:
         width = _PART if self._failures < 3 else _SHORT_PART
         encoded = base64.b64encode(data).decode()
         parts = [encoded[at : at + width] for at in range(0, len(encoded), width)]
@@ -209,7 +222,7 @@ class Frames:
                 return len(parts)
             if attempt > 2 and len(waiting) == before and width > _SHORT_PART:
                 self._failures = 6
-                return self.send_parts(id, data, secret)
+                return self._send_parts(id, data, secret)
         raise NoAnswer("The line damages every line that is typed.", "Check its speed and cable.")
 
     def _send_round(
@@ -218,7 +231,7 @@ class Frames:
         """Type what is still `waiting`, a window of lines ahead; drop what is acknowledged."""
         window = self._window if attempt == 0 else max(1, self._window >> attempt)
         queue = list(waiting)
-        flying = 0
+        flying, start = 0, _CTRL_U if attempt else b""
         began = time.monotonic()
         while queue or flying:
             while queue and flying < window:
@@ -228,12 +241,12 @@ class Frames:
                     continue  # acknowledged after all, only late
                 crc = cksum(f"{id}:{number}:{part}\n".encode())
                 shown = None if secret is None else f"zp {id} {number} {secret}\r"
-                self.type(f"zp {id} {number} {crc} {part}", shown, _again(attempt))
-                flying += 1
+                self.type(f"zp {id} {number} {crc} {part}", shown, start)
+                flying, start = flying + 1, _CTRL_U if attempt else b""
                 began = time.monotonic()
             frame = self.next(self.pace.patience(attempt + 1) + 0.02 * flying)
             if frame is None:
-                flying = 0
+                flying, start = 0, _CLOSE
                 self._window = max(1, self._window // 2)
                 continue
             kind, body, _ = frame
@@ -331,8 +344,13 @@ class Frames:
             if seen is not None:
                 seen(before)
             gathering.take(kind, body)
-            if kind == b"E" and (end := parse_end(body)) is not None and end.id == command.id:
-                return end
+            if kind == b"E":
+                end = parse_end(body)
+                if end is not None and end.id == command.id:
+                    return end
+                if end is None and seen is None:
+                    # It has ended and only the frame is damaged.
+                    self.type("zq", before=_CTRL_U)
             if kind == b"R" and body == command.id.encode():
                 raise _interrupted()
         return self.interrupt(timeout)
@@ -377,13 +395,6 @@ class Frames:
         )
         match = marks.fullmatch(body)
         return (match[1], match[2]) if match else (b"-", b"")
-
-
-def _again(attempt: int) -> bytes:
-    """Return what clears the way for a line that is typed once more."""
-    if attempt == 0:
-        return b""
-    return _CTRL_U if attempt % 3 else _CLOSE
 
 
 def _interrupted() -> NoAnswer:
