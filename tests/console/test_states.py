@@ -148,19 +148,19 @@ def test_what_stands_at_the_cursor(text, state):
     ],
 )
 def test_wherever_the_line_goes_quiet_only_what_stands_there_is_recognised(file, upto):
-    """Every 5th byte, the menu while it is drawn and the one that lingers included."""
+    """Every 9th byte, the menu while it is drawn and the one that lingers included."""
     data = (RECORDED / file).read_bytes()
     drawn = data.find(b"[Space] to pause")
     kernel = data.find(b"Loading kernel")
     screen, fed = Screen(), 0
-    for at in range(0, data.index(upto), 5):
+    for at in range(0, data.index(upto), 9):
         screen.feed(data[fed:at])
         fed = at
         state = screen.state(heard=at > 0)
         allowed = set(ON_THE_WAY)
         if b"Fatal trap" in data[:at]:
             allowed.add(State.PANIC)
-        if 0 < drawn and drawn - 200 < at <= kernel + 10:
+        if drawn > 0 and drawn - 200 < at <= kernel + 10:
             allowed.add(State.LOADER_MENU)
         assert state in allowed, (at, state, screen.text())
 
