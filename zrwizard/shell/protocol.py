@@ -329,7 +329,7 @@ class Frames:
         moving: Callable[[], bool],
     ) -> End:
         deadline = time.monotonic() + timeout
-        pause = 2 * self.pace.patience()
+        pause, clear = 2 * self.pace.patience(), _CTRL_U
         while (left := deadline - time.monotonic()) > 0:
             frame = self.next(min(pause, left) if seen is None else min(0.15, left))
             if frame is None:
@@ -337,7 +337,8 @@ class Frames:
                     seen(self.console.before)
                 elif not moving() and left > pause:
                     # The end frame may have been damaged: the query is idempotent.
-                    self.type("zq", before=_CTRL_U)
+                    self.type("zq", before=clear)
+                    clear = _CLOSE
                     pause = min(30.0, pause * 1.7)
                 continue
             kind, body, before = frame
@@ -361,7 +362,7 @@ class Frames:
             self.check()
             self.console.write(_CTRL_Q + _CTRL_C)
             self.console.read_until_quiet(wait, wait * 2)
-            self.type("zq", before=_CTRL_U)
+            self.type("zq", before=_CLOSE)
             until = time.monotonic() + wait + 4 * self.pace.patience()
             while (left := until - time.monotonic()) > 0 and (frame := self.next(left)):
                 if frame[0] in (b"E", b"R"):
