@@ -293,18 +293,19 @@ class Attached:
             case Do.BREAK:
                 self._say(send_break(self._console.spawn) or "break sent")
             case Do.LOG:
+                self._typed.settle(final=True)
                 self._say(self._toggle_log())
             case Do.STATE:
                 self._view.catch_up()
-                self._say(f"{words(self._view.state())}\n{self._view.text()}")
+                self._say(words(self._view.state()), self._view.text())
             case Do.SUSPEND:
                 self._suspend()
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, above: str = "") -> None:
         """Print lines between the console's; they are no part of it."""
-        lines = text.rstrip("\n").replace("\n", "\r\n")
+        lines = f"{above}\n[zrwizard] {text}".strip("\n").replace("\n", "\r\n")
         with suppress(OSError):
-            self._tty.write(f"\r\n[zrwizard] {lines}\r\n".encode())
+            self._tty.write(f"\r\n{lines}\r\n".encode())
 
     def _suspend(self) -> None:
         self._leave()

@@ -205,7 +205,8 @@ class Fence:
 
     def leave(self) -> bytes:
         """Return what undoes the fence, and what a program on the console has left switched on."""
-        left = self.give_up() if self.up else _SAVE + b"\x1b[r" + _RESTORE if self._region else b""
+        region, self._region = self._region, None
+        left = self.give_up() if self.up else _SAVE + b"\x1b[r" + _RESTORE if region else b""
         for mode in sorted(self._modes):
             left += b"\x1b[?%sl" % mode
         for mode in sorted(self._off):

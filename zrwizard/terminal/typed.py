@@ -19,6 +19,8 @@ _IDLE = 4.0
 _LONGEST = 512
 _KEPT = 8192
 _SURE = 6
+_ENDS = (b"\r", b"\n")
+_BREAKS = b"\r\n\x03\x04"
 _KEY_SECONDS = 0.25
 _WAITING = 50
 _CONTROL = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|O.|.)?|[\x00-\x1f\x7f]")
@@ -34,20 +36,24 @@ class _Line:
     """A line that was typed, and what the console has said since."""
 
     secret: bool
+    goes_on: bool
+    """Whether it goes on after keys that were judged by themselves."""
     typed: bytearray = field(default_factory=bytearray)
     heard: bytearray = field(default_factory=bytearray)
     last: float = 0.0
     over: bool = False
 
     def echoed(self) -> bool:
-        """Whether every run of printable bytes has come back whole, in order, and at once.
+        """Whether every run of printable bytes has come back whole, and in order.
 
-        A short one that comes later may stand in a kernel message by chance.
+        A short one may stand in a kernel message by chance: it counts only as a whole line that
+        came back at once.
         """
+        whole = self.typed.endswith(_ENDS) and not self.goes_on
         shown, at = _SEQUENCE.sub(b"", bytes(self.heard)), 0
         for run in filter(None, _CONTROL.split(bytes(self.typed))):
             found = shown.find(run, at)
-            if found < 0 or (found and not at and len(run) < _SURE):
+            if found < 0 or (len(run) < _SURE and not (whole and (at or not found))):
                 return False
             at = found + len(run)
         return True
@@ -58,8 +64,7 @@ class _Line:
 
     def masked(self) -> bytes:
         """Return the line with its printable bytes replaced."""
-        ends = b"\r" if self.typed.endswith(b"\r") else b""
-        return NOT_SHOWN + ends
+        return NOT_SHOWN + (b"\r" if self.typed.endswith(_ENDS) else b"")
 
     def harmless(self) -> bool:
         """Whether it consists of control keys only."""
@@ -76,6 +81,7 @@ class Typed:
         self._clock = clock
         self._lines: deque[_Line] = deque()
         self._tail = b""
+        self._goes_on = False
 
     def typed(self, data: bytes) -> None:
         """Note bytes that go to the console."""
@@ -87,13 +93,14 @@ class Typed:
             line = self._open()
             line.typed.append(byte)
             line.last = now
-            line.over = byte in b"\r\n\x03\x04" or len(line.typed) >= _LONGEST
+            self._goes_on = byte not in _BREAKS
+            line.over = not self._goes_on or len(line.typed) >= _LONGEST
 
     def _open(self) -> _Line:
         if not self._lines or self._lines[-1].over:
             if len(self._lines) >= _WAITING:
                 self._write(self._lines.popleft().masked())
-            self._lines.append(_Line(secret=_ASKS.search(self._tail) is not None))
+            self._lines.append(_Line(_ASKS.search(self._tail) is not None, self._goes_on))
         return self._lines[-1]
 
     def heard(self, data: bytes) -> None:
