@@ -32,6 +32,7 @@ from zrwizard.terminal.fence import Fence
 from zrwizard.terminal.keys import Do, Escapes, Send
 from zrwizard.terminal.typed import Typed
 from zrwizard.terminal.view import View, amount, status_row
+from zrwizard.terminal.wires import Bell, Output
 
 REPOSITORY = Path(__file__).parent.parent
 PASSWORD = "correct-horse-9"
@@ -533,6 +534,24 @@ def test_a_view_keeps_up_with_much_output() -> None:
     view.resize(40, 80)
     view.catch_up()
     assert view.text().startswith("root@:~ # ")
+
+
+def test_a_terminal_that_takes_nothing_does_not_stop_the_line() -> None:
+    """Nothing is lost while it is slow; when it is stuck, what is dropped is counted."""
+    bell = Bell()
+    output = Output(bell)
+    block = bytes(1 << 16)
+    began = time.monotonic()
+    for _ in range(64):
+        output.put(block)
+    assert 0.9 < time.monotonic() - began < 3
+    data, skipped = output.take()
+    assert len(data) + skipped == 64 * len(block) == output.count
+    assert skipped
+    for _ in range(10):
+        output.put(block)
+    assert output.take() == (block * 10, 0)
+    bell.close()
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 132])

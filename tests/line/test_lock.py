@@ -129,7 +129,10 @@ def test_a_directory_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rubbish", ["", "{", "[]", '{"pid": "x"}', "\x00\xff"])
-def test_a_lock_that_says_nothing_readable_is_a_lock(tmp_path: Path, rubbish: str) -> None:
+def test_a_lock_that_says_nothing_readable_is_a_lock(
+    tmp_path: Path, rubbish: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zrwizard.line.lock._WRITING_SECONDS", 0.05)
     with Lock.acquire(tmp_path, parse(URL), "console"):
         (path,) = tmp_path.iterdir()
         path.write_text(rubbish)
