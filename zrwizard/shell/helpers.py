@@ -118,7 +118,7 @@ zv() { printf '\036V%s:%s\037' "$_tok" "$1"; }
 zh() { trap - INT; PS1='# ' PS2='> '; stty echo opost; set -o emacs 2>/dev/null; }
 trap '' INT"""
 
-QUIET = "set +o emacs +o vi; unset ENV HISTFILE IFS; PS1= PS2=; stty -echo opost cols 250"
+QUIET = "cd /; set +o emacs +o vi; unset ENV HISTFILE IFS; PS1= PS2=; stty -echo opost cols 250"
 CARRIER = (
     'k(){ A=$(printf %s "$1:$2"|cksum);eval "Z$1=\\$2";'
     'printf \'\\036K%s:%s\\037\' "$1" "${A%% *}";}'

@@ -103,6 +103,7 @@ class Frames:
         self._accepted: tuple[bytes, bytes] = (b"", b"")
         self._tail = b""
         self._doubted = False
+        self._unanswered = 0
         self._window = _WINDOW
         self._failures = 0
         self.blocks = 8
@@ -113,6 +114,7 @@ class Frames:
     def next(self, timeout: float) -> tuple[bytes, bytes, bytes] | None:
         """Return (kind, body, what stood before) of the next frame, None after `timeout`."""
         match = self.console.expect(FRAME, timeout)
+        self._unanswered = self._unanswered + 1 if match is None else 0
         if match is None:
             self._notice(self.console.before)
             return None
@@ -129,7 +131,7 @@ class Frames:
         elif _LOGIN.search(text):
             # Somebody else's login shows the same: the shell itself is asked before it is given up.
             self._doubted, self._tail = True, b""
-            self.type("zq", before=_CTRL_U)
+            self.type("zq")
 
     def check(self) -> None:
         """Raise before anything is typed to a machine that has started anew.
@@ -148,10 +150,13 @@ class Frames:
             "Look at the machine, then start zrwizard again: it looks at what was done.",
         )
 
-    def type(self, text: str, shown: str | None = None, before: bytes = b"") -> None:
-        """Type one line for the helpers; `shown` stands in the transcript for a secret one."""
+    def type(self, text: str, shown: str | None = None) -> None:
+        """Type one line for the helpers; `shown` stands in the transcript for a secret one.
+
+        After a silence what may be left of the last line is cleared away first.
+        """
         self.check()
-        data = before + line(text).encode() + b"\r"
+        data = (b"", _CTRL_U, _CLOSE)[min(self._unanswered, 2)] + line(text).encode() + b"\r"
         if shown is None:
             self.console.write(data)
         else:
@@ -162,10 +167,8 @@ class Frames:
     ) -> tuple[bytes, bytes]:
         """Type `text` until a frame comes that `accept(kind, body)` takes; return that frame."""
         first = time.monotonic()
-        before = b""
         for attempt in range(tries):
-            self.type(text, shown, before)
-            before = _CLOSE
+            self.type(text, shown)
             began = time.monotonic()
             if attempt > 5 and began - first > _SILENCE:
                 break
@@ -181,7 +184,6 @@ class Frames:
                     self._accepted = frame[:2]
                     return frame[0], frame[1]
                 if frame[0] == b"N":
-                    before = _CTRL_U
                     break
                 if frame[0] in b"DG":
                     patience += self.pace.patience()
@@ -231,7 +233,7 @@ class Frames:
         """Type what is still `waiting`, a window of lines ahead; drop what is acknowledged."""
         window = self._window if attempt == 0 else max(1, self._window >> attempt)
         queue = list(waiting)
-        flying, start = 0, _CTRL_U if attempt else b""
+        flying = 0
         began = time.monotonic()
         while queue or flying:
             while queue and flying < window:
@@ -241,12 +243,12 @@ class Frames:
                     continue  # acknowledged after all, only late
                 crc = cksum(f"{id}:{number}:{part}\n".encode())
                 shown = None if secret is None else f"zp {id} {number} {secret}\r"
-                self.type(f"zp {id} {number} {crc} {part}", shown, start)
-                flying, start = flying + 1, _CTRL_U if attempt else b""
+                self.type(f"zp {id} {number} {crc} {part}", shown)
+                flying += 1
                 began = time.monotonic()
             frame = self.next(self.pace.patience(attempt + 1) + 0.02 * flying)
             if frame is None:
-                flying, start = 0, _CLOSE
+                flying = 0
                 self._window = max(1, self._window // 2)
                 continue
             kind, body, _ = frame
@@ -329,7 +331,7 @@ class Frames:
         moving: Callable[[], bool],
     ) -> End:
         deadline = time.monotonic() + timeout
-        pause, clear = 2 * self.pace.patience(), _CTRL_U
+        pause = 2 * self.pace.patience()
         while (left := deadline - time.monotonic()) > 0:
             frame = self.next(min(pause, left) if seen is None else min(0.15, left))
             if frame is None:
@@ -337,8 +339,7 @@ class Frames:
                     seen(self.console.before)
                 elif not moving() and left > pause:
                     # The end frame may have been damaged: the query is idempotent.
-                    self.type("zq", before=clear)
-                    clear = _CLOSE
+                    self.type("zq")
                     pause = min(30.0, pause * 1.7)
                 continue
             kind, body, before = frame
@@ -351,7 +352,7 @@ class Frames:
                     return end
                 if end is None and seen is None:
                     # It has ended and only the frame is damaged.
-                    self.type("zq", before=_CTRL_U)
+                    self.type("zq")
             if kind == b"R" and body == command.id.encode():
                 raise _interrupted()
         return self.interrupt(timeout)
@@ -362,7 +363,7 @@ class Frames:
             self.check()
             self.console.write(_CTRL_Q + _CTRL_C)
             self.console.read_until_quiet(wait, wait * 2)
-            self.type("zq", before=_CLOSE)
+            self.type("zq")
             until = time.monotonic() + wait + 4 * self.pace.patience()
             while (left := until - time.monotonic()) > 0 and (frame := self.next(left)):
                 if frame[0] in (b"E", b"R"):

@@ -318,8 +318,18 @@ class ShellSession:
     def take_back(self) -> None:
         """Go up again from what the console shows after `hands_on`; raises where it cannot."""
         self.ready = False
+        self._adrift = None
         self._frames = Frames(self.console)
         self._establish()
+
+    def open_again(self) -> bool:
+        """Open a line that was cut while it was lent; False where nobody knows how to."""
+        if self._reopen is None:
+            return False
+        self.ready = False
+        until = time.monotonic() + self.reconnect_for
+        self.console.reopen(self._reopened(self.console.lost(), until))
+        return True
 
     def hands_off(self, adrift: ConsoleError | None) -> None:
         """End `hands_on`. With `adrift` every later command raises it: nothing is typed then."""
