@@ -1,96 +1,295 @@
 """The fuzz of the facts of the console, rebuilt: a lying line to a real sh, seeded.
 
-Invariants: never a wrong status, never a wrong output, never run twice, never run wrongly. A
-command either returns exactly what it did, or raises.
+Invariants: never a wrong status, never a wrong output, never run twice, never run wrongly, never a
+secret in a file. A command either returns exactly what it did, or raises; how often it raises is
+shown per cell at the end of the test run, and written to ZRWIZARD_FUZZ_REPORT as JSON.
+
+ZRWIZARD_FUZZ_COMMANDS is the number of commands over all cells, ZRWIZARD_FUZZ_SEED the seed.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import random
-from dataclasses import dataclass
+import shlex
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from noise import KERNEL, SHELLS, Faults, open_session
+from noise import KERNEL, SHELLS, Faults, Host, open_on
 
 from zrwizard.console.errors import ConsoleError
-from zrwizard.shell.frames import FRAME, Chunk, Gathering, parse_end
+from zrwizard.secrets import Secret, Secrets
+from zrwizard.shell.api import Rule
+from zrwizard.shell.frames import FRAME, parse_end
+from zrwizard.shell.session import ShellSession
+
+ALL_COMMANDS = int(os.environ.get("ZRWIZARD_FUZZ_COMMANDS", "2000"))
+SEED = int(os.environ.get("ZRWIZARD_FUZZ_SEED", "7"))
+AT_ONCE = 6
+PRESENT = [name for name, (program, _) in SHELLS.items() if Path(program).exists()]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A kind of line; `share` is how much of all commands it gets."""
+
+    faults: Faults
+    share: int
+    exact: bool = True
+    """Whether no command may end in an error, honest as it may be."""
+    armed: bool = False
+    """Whether the line lies from the first byte of the bring-up on."""
+
 
 CELLS = {
-    "clean": Faults(),
-    "noise-0.2%": Faults(noise=0.002),
-    "noise-1%": Faults(noise=0.01),
-    "noise-0.2%-loss-0.5%": Faults(noise=0.002, lost=0.005),
-    "doubled-0.5%": Faults(doubled=0.005),
-    "one-byte-reads": Faults(tiny_reads=True, noise=0.002),
-    "delay": Faults(delay=0.004),
-    "all": Faults(noise=0.005, lost=0.003, doubled=0.003),
+    "clean": Cell(Faults(), 60),
+    "noise 0.2%": Cell(Faults(noise=0.002), 60, armed=True),
+    "noise 1%": Cell(Faults(noise=0.01), 40, armed=True),
+    "noise 5%": Cell(Faults(noise=0.05), 6, exact=False),
+    "loss 0.5%": Cell(Faults(lost=0.005), 40, armed=True),
+    "loss 2%": Cell(Faults(lost=0.02), 10, exact=False, armed=True),
+    "noise 0.2% loss 0.5%": Cell(Faults(noise=0.002, lost=0.005), 40, armed=True),
+    "both ways 0.5%": Cell(Faults(lost=0.005, out_lost=0.005), 30, armed=True),
+    "output lost 0.5%": Cell(Faults(out_lost=0.005), 30, armed=True),
+    "output doubled 0.5%": Cell(Faults(out_doubled=0.005), 30),
+    "doubled 0.5%": Cell(Faults(doubled=0.005), 40, armed=True),
+    "flipped 0.2%": Cell(Faults(flipped=0.002, out_flipped=0.002), 30),
+    "bursts 0.1%": Cell(Faults(burst=0.001), 20),
+    "8-bit 1%": Cell(Faults(garbage=0.01), 30, armed=True),
+    "replayed frames 0.5%": Cell(Faults(replay=0.005), 40),
+    "another root 0.3%": Cell(Faults(logins=0.003), 30),
+    "one-byte reads": Cell(Faults(tiny_reads=True, noise=0.002), 20),
+    "delay": Cell(Faults(delay=0.03, noise=0.002), 20),
+    "^S 0.1%": Cell(Faults(stopped=0.001), 20),
+    "queue of 1920": Cell(Faults(queue=1920, noise=0.001), 20),
+    "queue of 400": Cell(Faults(queue=400), 10, exact=False),
+    "echo on": Cell(Faults(echo=0.1, noise=0.002), 30),
+    "cuts 0.02%": Cell(Faults(cut=0.0002), 5, exact=False),
+    "cuts and noise": Cell(Faults(cut=0.0002, noise=0.002, lost=0.002), 5, exact=False),
+    "all": Cell(
+        Faults(
+            *(0.002, 0.001, 0.001, 0.001, 0.001, 0.001, 0.0005),
+            *(0.002, 0.002, 0.0005, 0.0002, 0.0002, 0.00005),
+            echo=0.02,
+        ),
+        5,
+        exact=False,
+    ),
 }
-MUST_SUCCEED = {
-    "clean",
-    "noise-0.2%",
-    "noise-1%",
-    "noise-0.2%-loss-0.5%",
-    "one-byte-reads",
-    "delay",
-}
-COMMANDS = int(os.environ.get("ZRWIZARD_FUZZ_COMMANDS", "8"))
+_SHARES = len(PRESENT) * sum(cell.share for cell in CELLS.values())
 
 
 @dataclass
 class Tally:
+    """What became of a cell's commands."""
+
     ok: int = 0
-    errors: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    bring_up: Counter[str] = field(default_factory=Counter)
+    lines: int = 0
+    seconds: float = 0.0
 
 
-def campaign(cell: str, kind: str, count: int, tmp_path: Path, seed: int) -> Tally:
-    """Run `count` commands; each appends its number to a file, so that runs can be counted."""
-    ran = tmp_path / "ran"
-    ran.write_text("")
-    pick, tally = random.Random(seed), Tally()
-    session, _ = open_session(
-        kind, CELLS[cell], seed, token=f"f{os.getpid():x}{seed:x}", log=tmp_path / "t.cast"
-    )
-    for number in range(count):
-        status = pick.choice([0, 0, 1, 2, 77, 127, 255])
-        text = "".join(pick.choice("ab 0:\n#$") for _ in range(pick.choice([0, 3, 40, 300])))
-        quoted = "'" + text + "'"
-        command = f"echo {number} >>{ran}; printf %s {quoted}; printf e{number} >&2; exit {status}"
+class Campaign:
+    """One cell with one shell. Each command notes its number in a file: runs are counted."""
+
+    def __init__(self, cell: str, kind: str, seed: int, directory: Path) -> None:
+        self.cell, self.kind, self.seed = CELLS[cell], kind, seed
+        self.name = f"cell {cell!r}, shell {kind}, seed {seed}"
+        self.directory = directory
+        self.ran = directory / "ran"
+        self.ran.write_text("")
+        self.nasty = directory / "nasty"
+        self.nasty.write_bytes(b"")
+        self.pick = random.Random(f"commands {seed}")
+        self.tally = Tally()
+        self.done: set[int] = set()
+        self.token = f"{os.getpid():x}{seed:08x}"
+        self.secret = Secret("key", base64.b32encode(random.Random(seed).randbytes(300)))
+        self.word = Secret("word", f"hunter-{seed}-{self.pick.getrandbits(64):x}")
+        self.secrets = Secrets()
+        self.secrets.add(self.secret)
+        self.secrets.add(self.word)
+
+    def run(self, count: int) -> Tally:
+        """Run `count` commands, over as many sessions as the line makes necessary."""
+        began = time.monotonic()
+        number = 0
+        host = None
+        for attempt in range(8):
+            host = Host(self.kind, self.cell.faults, self.seed + 1000 * attempt)
+            try:
+                session = self.open(host)
+                if session is None:
+                    continue
+                if not self.tally.ok:
+                    self.with_secrets(session)
+                number = self.commands(session, host, number, count)
+                self.with_secrets(session)
+                session.console.close()
+            finally:
+                self.tally.lines += len(host.lines)
+                host.end()
+            if number >= count:
+                break
+        assert number >= count, f"{self.name}: no session lasted; {self.tally}"
+        self.check()
+        self.tally.seconds = round(time.monotonic() - began, 1)
+        return self.tally
+
+    def open(self, host: Host) -> ShellSession | None:
         try:
-            result = session.run(command, timeout=30)
-        except ConsoleError:
-            tally.errors += 1
-            continue
-        assert result.status == status, f"command {number}: wrong status"
-        assert result.text == text, f"command {number}: wrong output"
-        assert result.errors == f"e{number}", f"command {number}: wrong error output"
-        tally.ok += 1
-    lines = ran.read_text().split()
-    assert all(line.isdigit() and int(line) < count for line in lines), "a command ran wrongly"
-    assert len(lines) == len(set(lines)), "a command ran twice"
-    assert tally.ok <= len(lines), "a command that did not run was reported"
-    session.close()
-    return tally
+            session = open_on(
+                host,
+                token=self.token,
+                log=self.directory / "transcript",
+                secrets=self.secrets,
+                armed=self.cell.armed,
+            )
+        except ConsoleError as error:
+            self.tally.bring_up[type(error).__name__] += 1
+            return None
+        return session
+
+    def commands(self, session: ShellSession, host: Host, number: int, count: int) -> int:
+        """Run commands from `number` on; return the first that was not begun."""
+        lost = 0
+        while number < count and lost < 3:
+            before = sum(self.tally.errors.values())
+            self.command(session, host, number)
+            lost = lost + 1 if sum(self.tally.errors.values()) > before else 0
+            number += 1
+        return number
+
+    def command(self, session: ShellSession, host: Host, number: int) -> None:
+        pick = self.pick
+        status = pick.choice([0, 0, 0, 1, 2, 77, 127, 255, pick.randrange(256)])
+        out, err = self.some_bytes(f"o{number}"), self.some_bytes(f"e{number}", most=200)
+        parts = [f"echo {number} >>{self.ran}", out[1], f"{{ {err[1]}; }} >&2"]
+        if pick.random() < 0.1 and host.frames_seen:
+            # Output that holds our own frames, beside the command's outputs.
+            frames = b"".join(pick.choice(host.frames_seen) for _ in range(5))
+            forged = b"\x1eE00000000:000:255:0:0:0:0:0:00000000\x1f\x1eS00000000\x1f"
+            self.nasty.write_bytes(frames + forged + b"\xff\0login: # ")
+            parts.insert(1, f"cat {self.nasty} >/dev/tty")
+        command = "; ".join([*parts, f"exit {status}"])
+        try:
+            result = session.run(command, timeout=60)
+        except ConsoleError as error:
+            self.tally.errors[type(error).__name__] += 1
+            return
+        where = f"{self.name}, command {number}"
+        assert result.status == status, f"{where}: wrong status {result.status} for {status}"
+        assert result.out == out[0], f"{where}: wrong output"
+        assert result.err == err[0], f"{where}: wrong error output"
+        self.tally.ok += 1
+        self.done.add(number)
+
+    def some_bytes(self, name: str, most: int = 5000) -> tuple[bytes, str]:
+        """Return bytes and the command that writes them: typed, or kept in a file."""
+        pick = self.pick
+        if pick.random() < 0.7:
+            letters = "ab 0:\n#$'\"\\\t%é!{}\x01" if pick.random() < 0.5 else "abcdefgh"
+            size = pick.choice([0, 0, 1, 3, 10, 40, 300])
+            text = "".join(pick.choice(letters) for _ in range(min(size, most)))
+            return text.encode(), f"printf %s {shlex.quote(text)}"
+        data = pick.randbytes(pick.choice([100, 1199, 1200, 1201, 1537, 3000, 5000]) % (most + 1))
+        path = self.directory / name
+        path.write_bytes(data)
+        return data, f"cat {path}"
+
+    def with_secrets(self, session: ShellSession) -> None:
+        """Pass a secret file and an answer to a prompt over the line."""
+        path = Path(session.home) / "secret"
+        ask = (
+            "s=$(stty -g </dev/tty); stty -echo </dev/tty; printf 'Password:' >/dev/tty;"
+            " read x </dev/tty; stty $s </dev/tty; echo; echo ${#x}"
+        )
+        try:
+            session.upload(str(path), self.secret)
+            assert path.read_bytes() == self.secret.reveal(), f"{self.name}: a damaged upload"
+            session.talk(ask, (Rule("Password:$", self.word),), timeout=20)
+        except ConsoleError as error:
+            self.tally.errors[f"{type(error).__name__} with a secret"] += 1
+        path.unlink(missing_ok=True)
+
+    def check(self) -> None:
+        """Look at what was done, and at every file that was written."""
+        lines = self.ran.read_text().split()
+        assert all(line.isdigit() for line in lines), f"{self.name}: a command ran wrongly"
+        assert len(lines) == len(set(lines)), f"{self.name}: a command ran twice"
+        missing = self.done - {int(line) for line in lines}
+        assert not missing, f"{self.name}: reported but never run: {missing}"
+        home = Path("/tmp") / f"zr-{self.token}"
+        for path in [*self.directory.rglob("*"), *home.rglob("*")]:
+            if path.is_file():
+                found = self.leaks(path.read_bytes())
+                assert not found, f"{self.name}: {path} holds {found} of a secret"
+
+    def leaks(self, data: bytes) -> list[bytes]:
+        """Return the pieces of a secret, plain or as base64, that `data` holds."""
+        value = self.secret.reveal()
+        pieces = {self.word.reveal()}
+        pieces |= {value[at : at + 16] for at in range(0, len(value) - 16)}
+        for shift in range(3):
+            text = base64.b64encode(value[shift:])
+            pieces |= {text[at : at + 20] for at in range(0, len(text) - 24)}
+        return [piece for piece in pieces if piece in data]
 
 
-@pytest.mark.parametrize("kind", [k for k, (p, _) in SHELLS.items() if Path(p).exists()])
+def commands_of(cell: str) -> int:
+    return max(3, round(ALL_COMMANDS * CELLS[cell].share / _SHARES))
+
+
+@pytest.fixture(scope="module")
+def campaigns(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[tuple[str, str], Future[Tally]]]:
+    """Every selected campaign, several at once: they wait for answers most of the time."""
+    wanted = [
+        (item.callspec.params["cell"], item.callspec.params["kind"])
+        for item in request.session.items
+        if getattr(item, "originalname", "") == "test_nothing_wrong_is_ever_reported"
+    ]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        futures = {}
+        for cell, kind in wanted:
+            seed = SEED * 10007 + 101 * list(CELLS).index(cell) + PRESENT.index(kind)
+            campaign = Campaign(cell, kind, seed, tmp_path_factory.mktemp("campaign"))
+            futures[cell, kind] = pool.submit(campaign.run, commands_of(cell))
+        try:
+            yield futures
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@pytest.mark.parametrize("kind", PRESENT)
 @pytest.mark.parametrize("cell", list(CELLS))
-def test_nothing_wrong_is_ever_reported(cell, kind, tmp_path, record_property):
-    seed = int(os.environ.get("ZRWIZARD_FUZZ_SEED", "7")) + 31 * list(CELLS).index(cell)
-    tally = campaign(cell, kind, COMMANDS, tmp_path, seed)
-    record_property("cell", json.dumps({"cell": cell, "shell": kind, **vars(tally)}))
-    if cell in MUST_SUCCEED:
-        assert tally.errors == 0
+def test_nothing_wrong_is_ever_reported(cell, kind, campaigns, record_property):
+    tally = campaigns[cell, kind].result()
+    errors = sum(tally.errors.values())
+    row = {"cell": cell, "shell": kind, "commands": commands_of(cell), "ok": tally.ok}
+    row |= {"errors": dict(tally.errors), "bring_up_errors": dict(tally.bring_up)}
+    row |= {"lines": tally.lines, "seconds": tally.seconds, "exact": CELLS[cell].exact}
+    record_property("fuzz", json.dumps(row))
+    if CELLS[cell].exact:
+        assert not errors, f"{tally.errors}"
+        assert not tally.bring_up, f"{tally.bring_up}"
 
 
 FRAMES = (
-    b"\x1eEab12cd34:077:178:3:4:7:ab12cd34\x1f",
+    b"\x1eEab12cd34:077:178:3:1219131554:4:2351506279:43273:ab12cd34\x1f",
+    b"\x1eEab12cd34:000:255:0:0:0:0:0:ab12cd34\x1f",
     b"\x1eSab12cd34\x1f",
     b"\x1ePab12cd34:0\x1f",
-    b"\x1eDo:0:1:8:aGVsbG8h\x1f",
-    b"\x1eCo:0:1219131554 3\x1f",
+    b"\x1eNab12cd34\x1f",
 )
 
 
@@ -107,25 +306,20 @@ def test_noise_at_every_offset_gives_the_same_frame_or_none(frame, noise):
         kind, body = found.groups()
         if kind == b"E":
             assert parse_end(body) in (None, parse_end(whole[2]))
-        elif kind == b"D":
-            gathering = Gathering()
-            gathering.take(kind, body)
-            held = [line for chunk in gathering.chunks.values() for line in chunk.lines.values()]
-            assert held in ([], [b"hello!"])
-        elif kind == b"C":
-            chunk = Chunk(lines={1: b"abc"}, claimed=None)
-            gathering = Gathering({("o", 0): chunk})
-            gathering.take(kind, body)
-            assert chunk.data() in (None, b"abc")
         else:
             # Acknowledgements are compared whole: a body that differs acknowledges nothing.
             assert (kind, body) != whole.groups()
 
 
-def test_every_single_lost_or_doubled_byte_of_an_end_frame_is_noticed():
-    frame = FRAMES[0]
+@pytest.mark.parametrize("frame", FRAMES[:2])
+def test_every_damaged_byte_of_an_end_frame_is_noticed(frame):
+    """Each byte lost, doubled, and changed to every other byte."""
+    true = parse_end(FRAME.search(frame)[2])
+    assert true is not None
     for at in range(1, len(frame) - 1):
-        for broken in (frame[:at] + frame[at + 1 :], frame[: at + 1] + frame[at:]):
+        ways = [frame[:at] + frame[at + 1 :], frame[: at + 1] + frame[at:]]
+        ways += [frame[:at] + bytes([byte]) + frame[at + 1 :] for byte in range(256)]
+        for broken in ways:
             found = FRAME.search(broken)
             end = parse_end(found[2]) if found and found[1] == b"E" else None
-            assert end is None or (end.status, end.out, end.err) == (77, 3, 4)
+            assert end in (None, true)
