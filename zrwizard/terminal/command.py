@@ -175,7 +175,7 @@ def _attach(
             ending = Attached(
                 console,
                 tty,
-                console.transcript.title,
+                args.url if args.url.startswith(cli.REHEARSAL) else console.transcript.title,
                 status=not args.no_status,
                 toggle_log=logs.toggle,
             ).run()
