@@ -82,7 +82,9 @@ def session(command: list[str], keys: list[str], term: str, cwd: Path) -> bytes:
 
 
 def text_file(path: Path) -> Path:
-    rows = [f"line {n} of a file\twith a tab, ä wide 漢字 glyph {'x' * (n % 90)}" for n in range(200)]
+    rows = [
+        f"line {n} of a file\twith a tab, ä wide 漢字 glyph {'x' * (n % 90)}" for n in range(200)
+    ]
     path.write_text("\n".join(rows) + "\n")
     return path
 
@@ -96,7 +98,20 @@ def test_recorded_consoles_look_as_in_tmux(path: Path, tmp_path: Path) -> None:
         (tmp_path / "done").unlink()
 
 
-VI = ["G", "gg", "\x06", "\x06", "\x02", "dd", "5dd", "P", "Onew line\x1b", "x", "/line 9\r", "\x05"]
+VI = [
+    "G",
+    "gg",
+    "\x06",
+    "\x06",
+    "\x02",
+    "dd",
+    "5dd",
+    "P",
+    "Onew line\x1b",
+    "x",
+    "/line 9\r",
+    "\x05",
+]
 PROGRAMS = {
     "busybox vi": (["busybox", "vi", "FILE"], [*VI, "\x19"], "vt100"),
     "vim as vt100": (["vim", "-u", "NONE", "FILE"], VI, "vt100"),

@@ -40,7 +40,10 @@ class Echoes:
             self._held.append(data)
         else:
             pieces = [data[at : at + 1] for at in range(len(data))]
-            self._held.extend(b"\0" + piece if secret else piece for piece in pieces)
+            # Marked with a NUL, a character is like no echo.
+            self._held.extend(
+                b"\0" + piece if secret and not _is_key(piece) else piece for piece in pieces
+            )
         self._deadline = time.monotonic() + _PATIENCE
         if len(self._held) > _MOST:
             self._give_up(len(self._held))

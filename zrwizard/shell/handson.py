@@ -10,6 +10,8 @@ import re
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from zrwizard.console.console import Console
@@ -26,6 +28,7 @@ _TAIL = 16 * 1024
 _SLICE = 2048
 _ANSWERS = 10
 """Queries that are answered in a second: a binary file on the screen holds thousands."""
+_ANSWER = re.compile(rb"\x1b[^\x1b]+")
 _PIECE = 64
 _PIECE_SECONDS = 0.006
 _LATER = re.compile(
@@ -43,6 +46,10 @@ class Held(Protocol):
 
     def take_back(self) -> None:
         """Go up again from what the console shows; raises `ConsoleError` where it cannot."""
+        ...
+
+    def open_again(self) -> bool:
+        """Open a line that was cut meanwhile; False where nobody knows how to."""
         ...
 
     def hands_off(self, adrift: ConsoleError | None) -> None:
@@ -89,7 +96,8 @@ class HandsOn:
         if self._session.ready:
             grid = self._vt.grid
             size = f"stty rows {grid.lines} cols {grid.columns}"
-            self._console.write(f"\x15zh;{size}\r".encode())
+            # Answers of the last command may still come; the prompt stands on an empty screen.
+            self._console.write(f"\x15zh;{size};printf '\\033[H\\033[2J'\r".encode())
         self._lent = True
 
     # -- what the machine writes ------------------------------------------------------------------
@@ -119,11 +127,11 @@ class HandsOn:
                 self._cut = self._console.lost()
 
     def _answer(self, answers: bytes) -> None:
-        now = time.monotonic()
-        full = len(self._answered) == _ANSWERS and now - self._answered[0] < 1
-        if answers and self._lent and not full:
-            self._answered.append(now)
-            self._keys.put(answers, typed=False)
+        for answer in _ANSWER.findall(answers) if self._lent else ():
+            now = time.monotonic()
+            if len(self._answered) < _ANSWERS or now - self._answered[0] >= 1:
+                self._answered.append(now)
+                self._keys.put(answer, typed=False)
 
     # -- what the person types --------------------------------------------------------------------
 
@@ -197,13 +205,12 @@ class HandsOn:
         With a sentence returned the console is still in the person's hands. `force` gives it back
         as it stands; it raises a `ConsoleError` where the wizard cannot go on from there, and no
         command is typed then until it was taken over again. `keep`, once set, stops the wizard's
-        attempt. The line's end is raised as `LineCut`.
+        attempt. A line that was cut is opened again first, or its end is raised as `LineCut`.
         """
+        keep = keep or threading.Event()
         self._settle()
-        if self._cut is not None or self._console.ended:
-            cut = self._cut or self._console.lost()
-            self._end(None)
-            raise cut
+        if (self._cut is not None or self._console.ended) and not self._open_again(keep):
+            return "The line is still cut."
         with self._vt_lock:
             why, state = handback.refusal(self._vt), handback.standing(self._vt)
         if why and not force:
@@ -214,28 +221,56 @@ class HandsOn:
             self._console.write(b"\x03")
             self._settle()
         try:
-            self._take_back(keep or threading.Event())
+            self._take_back(keep)
         except ConsoleError as error:
             return self._refused(error, force)
         self._end(None)
         return ""
 
     def _take_back(self, keep: threading.Event) -> None:
+        self._console.transcript.mark("the wizard looks at the console")
         self._console.unread()
         self._session.screen.reset()
         with self._vt_lock:
             self._session.screen.feed(_painted(self._vt))
+        with self._until(keep):
+            self._session.take_back()
+
+    @contextmanager
+    def _until(self, keep: threading.Event) -> Iterator[None]:
+        """Let `keep` stop what the console is waited for."""
         outer = self._console.cancel
         self._console.cancel = _Either(outer, keep)
         try:
-            self._session.take_back()
+            yield
         finally:
             self._console.cancel = outer
+
+    def _open_again(self, keep: threading.Event) -> bool:
+        """Open the cut line; whoever comes next has to look at it. False where `keep` was set."""
+        error = self._cut or self._console.lost()
+        opened = False
+        try:
+            with self._until(keep):
+                opened = self._session.open_again()
+        except ConsoleError as failed:
+            if isinstance(failed, Cancelled) and not self._console.cancel.is_set():
+                return False
+            error = failed
+        if not opened:
+            self._end(error)
+            raise error
+        with self._vt_lock:
+            self._vt.grid.reset()
+        self._cut = None
+        self._heard_at = time.monotonic()
+        self._settle()
+        return True
 
     def _refused(self, error: ConsoleError, force: bool) -> str:
         stopped = isinstance(error, Cancelled) and self._console.cancel.is_set()
         if force or stopped or isinstance(error, LineCut):
-            self._end(None if isinstance(error, LineCut) else error)
+            self._end(error)
             raise error
         self._lend()
         if isinstance(error, Cancelled):
@@ -269,6 +304,12 @@ class _Either(threading.Event):
 
     def is_set(self) -> bool:
         return any(other.is_set() for other in self._others)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        deadline = time.monotonic() + (timeout if timeout is not None else threading.TIMEOUT_MAX)
+        while not self.is_set() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return self.is_set()
 
 
 class _Ink:
