@@ -54,7 +54,8 @@ def in_pager(lines: list[str], at_cursor: str, row: int, *, standout: bool) -> b
     if any(line.strip() for line in lines[row + 1 :]):
         return False
     if at_cursor == ":":
-        return row == len(lines) - 1 and sum(bool(line.strip()) for line in lines[:row]) > row // 2
+        filled = sum(bool(line.strip()) for line in lines[:row]) > row // 2
+        return row == len(lines) - 1 and filled and not _tildes(lines)
     return standout or _PAGER.search(at_cursor) is not None
 
 
@@ -70,8 +71,12 @@ def in_editor(lines: list[str], row: int) -> bool:
         return False
     if any(_EDITOR_HELP.search(line) for line in lines[:8] + lines[-4:]):
         return True
-    tildes = sum(line.strip() == "~" for line in lines)
-    return tildes >= 2 or (_EDITOR_MODE.search(lines[-1]) is not None and row < len(lines) - 1)
+    return _tildes(lines) or (_EDITOR_MODE.search(lines[-1]) is not None and row < len(lines) - 1)
+
+
+def _tildes(lines: list[str]) -> bool:
+    """Whether rows are marked as beyond the text's end, as vi(1) does (and less(1))."""
+    return sum(line.strip() == "~" for line in lines) >= 2
 
 
 def in_monitor(lines: list[str], row: int) -> bool:

@@ -188,10 +188,10 @@ def _full_screen(lines: list[str], at_cursor: str, row: int, *, standout: bool) 
         return State.INSTALLER
     if fullscreen.in_monitor(lines, row):
         return State.MONITOR
-    if fullscreen.in_editor(lines, row):
-        return State.EDITOR
     if fullscreen.in_pager(lines, at_cursor, row, standout=standout):
         return State.PAGER
+    if fullscreen.in_editor(lines, row):
+        return State.EDITOR
     return None
 
 

@@ -19,7 +19,6 @@ from zrwizard.shell.asking import does_not_move, unidentified
 from zrwizard.shell.leading import Leading
 from zrwizard.shell.looking import Looking, Pace
 from zrwizard.shell.protocol import Frames
-from zrwizard.shell.vanished import check_refused
 
 _PROBES = 3
 _STRAY_BYTES = 300
@@ -152,12 +151,7 @@ class BringUp(Looking):
     # -- a shell that is starting -----------------------------------------------------------------
 
     def await_prompt(self) -> None:
-        """A shell that is just starting is never hurried: wait for its prompt, or for quiet.
-
-        Raises `RootVanished` where there is no /bin/sh to start.
-        """
+        """A shell that is just starting is never hurried: wait for its prompt, or for quiet."""
         for _ in range(10):
-            state = self.look(limit=3.0)
-            check_refused(self.console, self.seen)
-            if state is State.ROOT_SHELL:
+            if self.look(limit=3.0) is State.ROOT_SHELL:
                 return

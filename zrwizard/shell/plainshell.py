@@ -10,6 +10,7 @@ from zrwizard.console.console import Console
 from zrwizard.console.errors import NoAnswer, NotRoot
 from zrwizard.shell import helpers
 from zrwizard.shell.protocol import Frames, exactly
+from zrwizard.shell.vanished import check_commands, check_shell
 
 _QUIET = 0.35
 _DECODERS = (b"b64decode -r", b"base64 -d", b"none")
@@ -24,6 +25,7 @@ class PlainShell:
 
     def quiet(self, await_prompt: Callable[[], None]) -> None:
         """Turn the root prompt, of csh or sh, into a quiet sh: no prompt, no echo, no editing."""
+        check_shell(self.console)
         self.console.write(b"exec /bin/sh\r")
         await_prompt()
         frames = Frames(self.console)
@@ -34,6 +36,7 @@ class PlainShell:
             line = f"printf '\\036Q%s\\037' {nonce}"
             try:
                 frames.ask(line, exactly(b"Q", nonce), tries=3)
+                check_commands(frames)
                 return
             except NoAnswer:
                 continue

@@ -13,7 +13,10 @@ from zrwizard.console.console import Console
 from zrwizard.console.errors import ConsoleError, NoAnswer
 from zrwizard.shell.protocol import Frames
 
-_NO_SHELL = re.compile(rb"/bin/sh: (Command )?not found|/bin/sh: No such file or directory")
+_THERE_OR_GONE = re.compile(
+    rb"(?P<there>/bin/sh\b)|[\r\n]/bin/s\[h\]\s*[\r\n]|(?P<csh>[Nn]o match)"
+)
+_QUESTIONS = (b"echo /bin/s[h]\r", b"echo; echo /bin/s[h]\r")
 
 
 class RootVanished(ConsoleError):
@@ -29,16 +32,19 @@ class RootVanished(ConsoleError):
         )
 
 
-def check_refused(console: Console, seen: bytes) -> None:
-    """Raise `RootVanished` where `exec /bin/sh` was answered by "not found", and /bin is empty.
+def check_shell(console: Console) -> None:
+    """Raise `RootVanished` where the shell at the prompt finds no /bin/sh.
 
-    The question is one that csh and sh answer by themselves, without a command: a glob.
+    Ask before `exec /bin/sh`, which would end some shells. The question is one that csh and sh
+    answer by themselves, a glob: `/bin/sh`, or the pattern as it was typed, or `No match`. A line
+    that was damaged on its way, or no answer, is no evidence of anything.
     """
-    if not _NO_SHELL.search(seen[-2000:]):
-        return
-    console.write(b"\x15echo /bin/s*\r")
-    if b"/bin/sh" not in console.read_until_quiet(0.5, 4.0):
-        raise RootVanished
+    for question in _QUESTIONS:
+        console.write(question)
+        answer = console.expect(_THERE_OR_GONE, 3.0)
+        if answer is None or answer["there"]:
+            return
+    raise RootVanished
 
 
 def check_commands(frames: Frames) -> None:
