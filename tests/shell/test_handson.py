@@ -268,7 +268,7 @@ def test_a_line_that_was_cut_is_opened_again_and_looked_at(tmp_path: Path) -> No
         assert "vi is open" in hands.give_back()
         assert hands.problem == ""
         type_line(hands, ":q!")
-        see(hands, "\n# ")
+        wait(lambda: at_prompt(hands), "a prompt", hands)
     assert hands.give_back() == ""
     is_ours(session)
     session.close()
