@@ -72,8 +72,9 @@ _c=$(zj "$2" | $_dec; echo .); _c=${_c%.}
 _k=$(printf '%s' "$1:$4:$_c" | cksum)
 if [ "${_k%% *}" != "$3" ]; then zn "$1"; return; fi
 zr "$1" "$4"; }
+zl() { { echo "$_id $1" >"$_h/last"; } 2>/dev/null; }
 zr() { _id=$1 _m=$2 _rc=- _so=0 _oc=0 _se=0 _ec=0
-echo "$_id -" >"$_h/last"
+zl -
 printf '\036S%s\037\036S%s\037' "$1" "$1"
 case $_m in
 d) (trap - INT; eval "$_c") </dev/null >"$_h/o" 2>"$_h/e"; _rc=$?
@@ -82,7 +83,7 @@ _oc=$1 _so=$2 _ec=$4 _se=$5; fi;;
 t) (trap - INT; eval "$_c"); _rc=$?; zq;;
 s) zs;;
 esac
-echo "$_id $_rc $_so $_oc $_se $_ec" >"$_h/last"
+zl "$_rc $_so $_oc $_se $_ec"
 zq
 case $_m in d) if [ $((_so+_se)) -le @INLINE@ ]; then zi o "$_so"; zi e "$_se"; fi;; esac; }
 zs() { rm -f "$_h/f" "$_h/e"; mkfifo "$_h/f"; stty -opost

@@ -31,8 +31,10 @@ _ROUNDS = 60
 _SILENCE = 75.0
 _GONE = re.compile(rb"Console type \[[^]]*\]: $|(?:^|\n)(db|mountroot)> $")
 _LOGIN = re.compile(rb"(?:^|\n)[^\n]{0,60}(login: |Password:)$")
+# Menus, dialogs and size queries place the cursor, which kernel messages and line editors do not.
 _STRANGE = re.compile(
-    rb"\x1b[\[c78]|---<<BOOT>>---|Autoboot in |bootstrap loader|EFI loader|Console type \["
+    rb"\x1b\[[0-9;]*[HJr]|\x1b[c78]|---<<BOOT>>---|Autoboot in |bootstrap loader|EFI loader"
+    rb"|Console type \["
 )
 
 Accept = Callable[[bytes, bytes], bool]
@@ -134,10 +136,7 @@ class Frames:
             self.type("zq")
 
     def check(self) -> None:
-        """Raise before anything is typed to a machine that has started anew.
-
-        Kernel messages hold no escape sequence; menus, dialogs and size queries do.
-        """
+        """Raise before anything is typed to a machine that has started anew."""
         if _STRANGE.search(seen := self.console.peek()):
             self._gone(seen[-400:])
 
