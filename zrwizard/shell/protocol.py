@@ -113,24 +113,27 @@ class Frames:
 
     # -- one question, one answer -------------------------------------------------------------
 
-    def next(self, timeout: float) -> tuple[bytes, bytes, bytes] | None:
-        """Return (kind, body, what stood before) of the next frame, None after `timeout`."""
+    def next(self, timeout: float, *, prompts: bool = False) -> tuple[bytes, bytes, bytes] | None:
+        """Return (kind, body, what stood before) of the next frame, None after `timeout`.
+
+        `prompts` says that a prompt for a login or a password is expected.
+        """
         match = self.console.expect(FRAME, timeout)
         self._unanswered = self._unanswered + 1 if match is None else 0
         if match is None:
-            self._notice(self.console.before)
+            self._notice(self.console.before, prompts)
             return None
         self._tail, self._doubted = b"", False
         return match[1], match[2], self.console.before
 
-    def _notice(self, seen: bytes) -> None:
+    def _notice(self, seen: bytes, prompts: bool) -> None:
         """Raise when the console stands at a prompt that is not ours."""
         text = seen[-400:].replace(b"\r", b"")
         if text != self._tail:
             self._tail = text
         elif _GONE.search(text) or (self._doubted and _LOGIN.search(text)):
             self._gone(text)
-        elif _LOGIN.search(text):
+        elif not prompts and _LOGIN.search(text):
             # Somebody else's login shows the same: the shell itself is asked before it is given up.
             self._doubted, self._tail = True, b""
             self.type("zq")
@@ -332,7 +335,8 @@ class Frames:
         deadline = time.monotonic() + timeout
         pause = 2 * self.pace.patience()
         while (left := deadline - time.monotonic()) > 0:
-            frame = self.next(min(pause, left) if seen is None else min(0.15, left))
+            wait = pause if seen is None else 0.15
+            frame = self.next(min(wait, left), prompts=seen is not None)
             if frame is None:
                 if seen is not None:
                     seen(self.console.before)
