@@ -16,7 +16,7 @@ from pathlib import Path
 
 from zrwizard.console.errors import ConsoleError, NoAnswer, Refused
 from zrwizard.secrets import Secret
-from zrwizard.shell.api import Job, Result, Rule
+from zrwizard.shell.api import Job, Result, Rule, unheard
 
 WRAP = "sh {d}/run >{d}/log 2>&1; echo $? >{d}/rc.new; mv {d}/rc.new {d}/rc"
 
@@ -27,6 +27,7 @@ class RealShell:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.home = str(root / "home")
+        self.on_cut = unheard
         (root / "home").mkdir(exist_ok=True, mode=0o700)
         (root / "bin").mkdir(exist_ok=True)
         self.typed: list[str] = []

@@ -20,7 +20,7 @@ from zrwizard.facts import Facts, Use
 from zrwizard.flows.moves import Look
 from zrwizard.run.events import Answered, Event, Note, Typed
 from zrwizard.secrets import Secret
-from zrwizard.shell.api import Job, Result, Rule
+from zrwizard.shell.api import Job, Result, Rule, unheard
 
 MACHINES = Path(__file__).parent / "machines"
 TOKEN = "0123456789ab"
@@ -42,6 +42,7 @@ class Recorded:
 
     root: Path
     home: str = f"/tmp/zr-{TOKEN}"
+    on_cut = staticmethod(unheard)
     typed: list[str] = field(default_factory=list)
     hangs: str = ""
 

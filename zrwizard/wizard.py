@@ -134,7 +134,7 @@ class Wizard:
             flow=self._flow.name,
             secrets=self._secrets,
         )
-        self._shell = self._open_shell(token)
+        self._open(token)
         return self._converse(known.empty(token))
 
     def _unfinished(self) -> Unfinished | None:
@@ -169,7 +169,7 @@ class Wizard:
             return Outcome(
                 Exit.REFUSED, "The erasure was not confirmed.", "Start again with the identity."
             )
-        self._shell = self._open_shell(found.token)
+        self._open(found.token)
         for mark, preparation in found.preparations:
             outcome = self._execute(mark, preparation, resumed=True)
             if outcome.exit is not Exit.DONE:
@@ -320,6 +320,10 @@ class Wizard:
         if isinstance(reply, Back):
             return None
         return reply if isinstance(reply, Secret) else Secret(name, reply)
+
+    def _open(self, token: str) -> None:
+        self._shell = self._open_shell(token)
+        self._shell.on_cut = lambda text: self._emit(Note(text, "warning"))
 
     def _need_shell(self) -> Shell:
         assert self._shell is not None  # noqa: S101 - opened before the first move

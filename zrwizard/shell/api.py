@@ -61,6 +61,10 @@ class Job:
         return self.known and not self.running and self.status is None
 
 
+def unheard(_text: str) -> None:
+    """Take what nobody wants to hear."""
+
+
 Done = Callable[[int, int], None]
 """Gets how many bytes of a file have passed, and how many there are."""
 
@@ -69,10 +73,11 @@ class Shell(Protocol):
     """Every method may raise `zrwizard.console.errors.ConsoleError`, and nothing else.
 
     `home` is the private directory on the target (mode 700); jobs live in `home/jobs/NAME/` with
-    the files run, log, pid, rc.
+    the files run, log, pid, rc. `on_cut` hears when the line is cut and when it is back.
     """
 
     home: str
+    on_cut: Callable[[str], None]
 
     def run(self, text: str, *, timeout: float = 30.0) -> Result:
         """Run sh `text` in a subshell, stdin /dev/null, at most once; return its `Result`."""

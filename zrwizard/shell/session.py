@@ -26,7 +26,7 @@ from zrwizard.console.states import SIZE_QUERY, SIZE_REPLY, State
 from zrwizard.line import LineError
 from zrwizard.secrets import Secret
 from zrwizard.shell import carry, jobs
-from zrwizard.shell.api import Done, Job, Result, Rule
+from zrwizard.shell.api import Done, Job, Result, Rule, unheard
 from zrwizard.shell.bringup import BringUp, Left
 from zrwizard.shell.dialogue import Dialogue
 from zrwizard.shell.files import Files
@@ -81,6 +81,7 @@ class ShellSession:
         self.ready = False
         self.answers_status = left.answers_status if left else True
         self.on_close: Callable[[], None] = lambda: None
+        self.on_cut: Callable[[str], None] = unheard
         self._establish(left)
 
     def _establish(self, left: Left | None = None) -> None:
@@ -126,6 +127,7 @@ class ShellSession:
                 return work()
             except LineCut as cut:
                 self._rejoin(cut)
+                self.on_cut("The line is back, and the shell is there; it goes on.")
 
     def _rejoin(self, cut: LineCut) -> None:
         """Open the line again and find our shell; raises `MachineLost` where that is gone."""
@@ -152,7 +154,7 @@ class ShellSession:
 
     def _reopened(self, cut: LineCut, until: float) -> Any:
         assert self._reopen is not None  # noqa: S101 - asked by the caller
-        self._on_state("the line was cut; opening it again")
+        self.on_cut("The line to the console was cut; it is opened again.")
         while True:
             if self.console.cancel.wait(0.5):
                 raise Cancelled("Stopped by the operator.", "Start zrwizard again to go on.")
