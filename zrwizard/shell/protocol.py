@@ -21,8 +21,10 @@ from zrwizard.shell.frames import FRAME, End, Gathering, parse_end
 from zrwizard.shell.helpers import MOST_PARTS, line, typed, word
 
 _CTRL_C, _CTRL_Q, _CTRL_U = b"\x03", b"\x11", b"\x15"
-# Of a line that lost its end the shell waits for the brace that closes it.
-_CLOSE = _CTRL_U + b"}\r"
+# ^Q: a stray ^S, or one made of noise, holds the output. The brace: of a line that lost its end the
+# shell waits for what closes it.
+_CLEAR = _CTRL_Q + _CTRL_U
+_CLOSE = _CLEAR + b"}\r"
 _LINE = 200
 _PART, _SHORT_PART = 168, 40
 _WINDOW = 8
@@ -158,7 +160,7 @@ class Frames:
         After a silence what may be left of the last line is cleared away first.
         """
         self.check()
-        data = (b"", _CTRL_U, _CLOSE)[min(self._unanswered, 2)] + line(text).encode() + b"\r"
+        data = (b"", _CLEAR, _CLOSE)[min(self._unanswered, 2)] + line(text).encode() + b"\r"
         if shown is None:
             self.console.write(data)
         else:
