@@ -64,7 +64,7 @@ def live_tree() -> Tree:
         "usr/bin": None,
         "usr/sbin": None,
         "sbin": None,
-        "bin": None,
+        "bin/sh": b"\x7fELF\n",
         "usr/libexec/bsdinstall": None,
     }
     for name in COMPATIBILITY_FILES:

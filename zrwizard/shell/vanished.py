@@ -14,9 +14,13 @@ from zrwizard.console.errors import ConsoleError, NoAnswer
 from zrwizard.shell.protocol import Frames
 
 _THERE_OR_GONE = re.compile(
-    rb"(?P<there>/bin/sh\b)|[\r\n]/bin/s\[h\]\s*[\r\n]|(?P<csh>[Nn]o match)"
+    rb"(?P<there>/bin/sh\b)|[\r\n]/bin/s\[h\]\s*[\r\n]|[Nn]o match|test: Command not found"
 )
-_QUESTIONS = (b"echo /bin/s[h]\r", b"echo; echo /bin/s[h]\r")
+_QUESTIONS = (
+    b"echo /bin/s[h]\r",
+    # sh with `set -f` prints the pattern as well, so that it is asked a second time without one.
+    b"test -x /bin/s'h' && echo /bin/'sh' || echo /bin/'s[h]'\r",
+)
 
 
 class RootVanished(ConsoleError):
