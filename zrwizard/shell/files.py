@@ -7,6 +7,7 @@ import re
 import secrets
 import zlib
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from zrwizard.cksum import cksum
 from zrwizard.console.errors import NoAnswer
@@ -179,7 +180,10 @@ class Files:
         failed = 0
         while at < len(data):
             block = data[at : at + _UPLOAD]
-            size = self._append(name, block, at, secret)
+            # An echo of a secret's parts would hold it; after the answer none can come.
+            hidden = self._frames.console.transcript.withheld(secret) if secret else nullcontext()
+            with hidden:
+                size = self._append(name, block, at, secret)
             if size == at + len(block):
                 at, failed = size, 0
                 done(at)

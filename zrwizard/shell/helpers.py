@@ -31,8 +31,6 @@ what it runs.
 
 from __future__ import annotations
 
-import base64
-
 from zrwizard.cksum import cksum
 
 BLOCK = 1536
@@ -120,13 +118,15 @@ zh() { trap - INT; PS1='# ' PS2='> '; stty echo opost; set -o emacs 2>/dev/null;
 trap '' INT"""
 
 QUIET = "cd /; set +o emacs +o vi; unset ENV HISTFILE IFS; PS1= PS2=; stty -echo opost cols 250"
+# Without quotes where it can be: a lost one would leave the shell waiting for its twin.
 CARRIER = (
-    'k(){ A=$(printf %s "$1:$2"|cksum);eval "Z$1=\\$2";'
-    'printf \'\\036K%s:%s\\037\' "$1" "${A%% *}";}'
+    "k(){ A=$(printf %s:%s $1 $2|cksum);eval Z$1=\\$2;printf \\\\036K%s:%s\\\\037 $1 ${A%% *};}"
 )
+DECODERS = {"b64decode": "b64decode -r", "base64": "base64 -d"}
 DECODER = (
-    "D='b64decode -r';[ \"$(echo YWJj|$D 2>/dev/null)\" = abc ]||D='base64 -d';"
-    '[ "$(echo YWJj|$D 2>/dev/null)" = abc ]||D=none;printf \'\\036B%s\\037\' "$D"'
+    "D=none;test $(echo YWJj|base64 -d 2>/dev/null)x = abcx&&D=base64;"
+    "test $(echo YWJj|b64decode -r 2>/dev/null)x = abcx&&D=b64decode;"
+    "printf \\\\036B%s:%s\\\\037 $D $D"
 )
 WHOLE = 900
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:,+@%=-")
@@ -166,20 +166,15 @@ def program(token: str, home: str, decoder: str) -> str:
     return settings + make_home + functions
 
 
-def pieces(text: str, width: int) -> list[str]:
-    """Return `text` as base64 in pieces of at most `width` characters, whole groups each."""
-    encoded = base64.b64encode(text.encode()).decode()
-    return [encoded[at : at + width] for at in range(0, len(encoded), width)]
-
-
 def carried(number: int, piece: str) -> int:
     """Return the checksum that the target's `k` prints for a piece."""
     return cksum(f"{number}:{piece}".encode())
 
 
-def assemble(count: int) -> str:
+def assemble(count: int, decoder: str) -> str:
     """Return the line that joins `count` pieces and reports the whole's checksum."""
     return (
-        f'i=0;Z=;while [ $i -lt {count} ];do eval "Z=\\"\\$Z \\$Z$i\\"";i=$((i+1));done;'
-        f'Z=$(for x in $Z;do echo $x;done|$D);k {WHOLE} "$Z"'
+        f"i=0;Z=;while test $i -lt {count};do eval Z=\\$Z\\\\ \\$Z$i;i=$((i+1));done;"
+        f"Z{WHOLE}=$(for x in $Z;do echo $x;done|{decoder});"
+        f'A=$(printf %s "{WHOLE}:$Z{WHOLE}"|cksum);printf \\\\036K%s:%s\\\\037 {WHOLE} ${{A%% *}}'
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import secrets
 from collections.abc import Callable
@@ -9,11 +10,11 @@ from collections.abc import Callable
 from zrwizard.console.console import Console
 from zrwizard.console.errors import NoAnswer, NotRoot
 from zrwizard.shell import helpers
-from zrwizard.shell.protocol import Frames, exactly
+from zrwizard.shell.protocol import Frames, exactly, starting
 from zrwizard.shell.vanished import check_commands, check_shell
 
 _QUIET = 0.35
-_DECODERS = (b"b64decode -r", b"base64 -d", b"none")
+_PIECE, _SHORT_PIECE = 160, 40
 _TAKE_OVER = "Take the console over by hand, bring it to a root prompt, and give it back."
 
 
@@ -28,8 +29,8 @@ class PlainShell:
         check_shell(self.console)
         self.console.write(b"exec /bin/sh\r")
         await_prompt()
-        frames = Frames(self.console)
-        for _ in range(4):
+        frames = Frames(self.console, stop=True)
+        for _ in range(8):
             self.console.write(b"\x15" + helpers.QUIET.encode() + b"\r")
             self.console.read_until_quiet(_QUIET, 3.0)
             nonce = secrets.token_hex(4)
@@ -47,20 +48,18 @@ class PlainShell:
         self.console.write(b"\x14")
         return bool(self.console.read_until_quiet(0.25, 1.0))
 
-    def install(self, frames: Frames, token: str, home: str) -> None:
+    def install(self, token: str, home: str) -> None:
         """Put the helpers into the shell, piece by piece, each checked; then try them."""
-        width = 160
+        frames = Frames(self.console, stop=True)
         for _ in range(6):
             try:
                 decoder = self._carrier(frames)
                 text = helpers.program(token, home, decoder)
-                count = self._carry(frames, text, width)
-                whole = self._checked(frames, helpers.assemble(count), helpers.WHOLE)
-                if whole != helpers.carried(helpers.WHOLE, text):
-                    width = max(40, width // 2)
+                count = self._carry(frames, text)
+                line = helpers.assemble(count, decoder)
+                if self._sum(frames, line, helpers.WHOLE) != helpers.carried(helpers.WHOLE, text):
                     continue
             except NoAnswer:
-                width = max(40, width // 2)
                 continue
             self.console.write(f'eval "$Z{helpers.WHOLE}"\r'.encode())
             if frames.alive(token, tries=6):
@@ -71,31 +70,57 @@ class PlainShell:
         )
 
     def _carrier(self, frames: Frames) -> str:
-        for _ in range(8):
+        """Define the function that takes pieces; return the command that decodes base64."""
+        for attempt in range(8):
+            if attempt:
+                # ^C ends an unfinished line, whatever is open in it.
+                self.console.write(b"\x11\x03")
+                self.console.read_until_quiet(0.1, 1.0)
             self.console.write(b"\x15" + helpers.CARRIER.encode() + b"\r")
             try:
-                if self._checked(frames, "k 0 x", 0, tries=2) == helpers.carried(0, "x"):
-                    break
+                if self._sum(frames, "k 0 x", 0, tries=3) == helpers.carried(0, "x"):
+                    return self._decoder(frames)
             except NoAnswer:
-                # A damaged definition can leave a quote open: ^C ends the unfinished line.
-                self.console.write(b"\x03")
-                self.console.read_until_quiet(_QUIET, 1.0)
-        _, body = frames.ask(helpers.DECODER, lambda kind, body: kind == b"B" and body in _DECODERS)
-        if body == b"none":
-            raise NotRoot(
-                "The target has neither b64decode(1) nor base64(1).",
-                "Use FreeBSD install media 13 or later.",
+                continue
+        raise NoAnswer("The root shell does not take commands.", _TAKE_OVER)
+
+    def _decoder(self, frames: Frames) -> str:
+        # A damaged line finds none where there is one: it is believed the third time.
+        for _ in range(3):
+            _, body = frames.ask(
+                helpers.DECODER, lambda kind, body: kind == b"B" and _twice(body) is not None
             )
-        return body.decode()
+            name = _twice(body) or ""
+            if name in helpers.DECODERS:
+                return helpers.DECODERS[name]
+        raise NotRoot(
+            "The target has neither b64decode(1) nor base64(1).",
+            "Use FreeBSD install media 13 or later.",
+        )
 
-    def _carry(self, frames: Frames, text: str, width: int) -> int:
-        parts = helpers.pieces(text, width)
-        for number, part in enumerate(parts):
-            want = f"{number}:{helpers.carried(number, part)}"
-            frames.ask(f"k {number} {part}", exactly(b"K", want), tries=20)
-        return len(parts)
+    def _carry(self, frames: Frames, text: str) -> int:
+        """Carry `text` over in pieces, which become short where they do not arrive."""
+        encoded = base64.b64encode(text.encode()).decode()
+        number, width = 0, _PIECE
+        while encoded:
+            piece = encoded[:width]
+            want = f"{number}:{helpers.carried(number, piece)}"
+            try:
+                frames.ask(
+                    f"k {number} {piece}",
+                    exactly(b"K", want),
+                    refused=starting(b"K", f"{number}:".encode()),
+                    tries=3 if width > _SHORT_PIECE else 40,
+                )
+            except NoAnswer:
+                if width == _SHORT_PIECE:
+                    raise
+                width = max(_SHORT_PIECE, width // 2)
+                continue
+            number, encoded = number + 1, encoded[width:]
+        return number
 
-    def _checked(self, frames: Frames, line: str, number: int, tries: int = 6) -> int:
+    def _sum(self, frames: Frames, line: str, number: int, tries: int = 12) -> int:
         start = f"{number}:".encode()
         _, body = frames.ask(
             line,
@@ -103,3 +128,9 @@ class PlainShell:
             tries=tries,
         )
         return int(body.split(b":")[1])
+
+
+def _twice(body: bytes) -> str | None:
+    """Return the word that stands in `body` twice, so that it cannot have been damaged."""
+    one, _, other = body.partition(b":")
+    return one.decode("ascii", "replace") if one and one == other else None

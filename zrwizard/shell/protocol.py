@@ -21,7 +21,7 @@ from zrwizard.shell.frames import FRAME, End, Gathering, parse_end
 from zrwizard.shell.helpers import MOST_PARTS, line, typed, word
 
 _CTRL_C, _CTRL_Q, _CTRL_U = b"\x03", b"\x11", b"\x15"
-# ^Q: a stray ^S, or one made of noise, holds the output. The brace: of a line that lost its end the
+# ^Q: a stray ^S, or one made of noise, holds the output. The brace: where a line lost its end the
 # shell waits for what closes it.
 _CLEAR = _CTRL_Q + _CTRL_U
 _CLOSE = _CLEAR + b"}\r"
@@ -93,18 +93,22 @@ class Pace:
         """An answer came twice: the first was only late."""
         self._mean = min(2.0, self._mean * 1.3)
 
-    def patience(self, attempt: int = 0) -> float:
+    def patience(self, backoff: float = 0) -> float:
         """Return how many seconds an answer may take before it is asked for again."""
-        return min(12.0, (0.05 + self._mean + 4 * self._spread) * 1.5 ** min(attempt, 12))
+        return min(12.0, (0.05 + self._mean + 4 * self._spread) * float(1.5 ** min(backoff, 12)))
 
 
 class Frames:
-    """Speaks with the helpers over one console. Not for two threads at once."""
+    """Speaks with the helpers over one console. Not for two threads at once.
 
-    def __init__(self, console: Console) -> None:
+    With `stop` an unfinished line is ended by ^C: no helper is there yet that ignores it.
+    """
+
+    def __init__(self, console: Console, *, stop: bool = False) -> None:
         self.console = console
         self.pace = Pace()
-        self._accepted: tuple[bytes, bytes] = (b"", b"")
+        self._stop = stop
+        self._late: tuple[bytes, bytes] | None = None
         self._tail = b""
         self._doubted = False
         self._unanswered = 0
@@ -160,43 +164,75 @@ class Frames:
         After a silence what may be left of the last line is cleared away first.
         """
         self.check()
-        data = (b"", _CLEAR, _CLOSE)[min(self._unanswered, 2)] + line(text).encode() + b"\r"
+        if self._unanswered > 1 and self._stop:
+            # ^C takes what was typed behind it along, as long as the shell has not seen it.
+            self.console.write(_CTRL_Q + _CTRL_C)
+            self.console.read_until_quiet(0.1, 0.5)
+            clear = _CTRL_U
+        else:
+            clear = (b"", _CLEAR, _CLOSE)[min(self._unanswered, 2)]
+        data = clear + line(text).encode() + b"\r"
         if shown is None:
             self.console.write(data)
         else:
             self.console.write_masked(data, shown)
 
     def ask(
-        self, text: str, accept: Accept, *, shown: str | None = None, tries: int = _TRIES
+        self,
+        text: str,
+        accept: Accept,
+        *,
+        refused: Accept = lambda kind, _: kind == b"N",
+        shown: str | None = None,
+        tries: int = _TRIES,
     ) -> tuple[bytes, bytes]:
-        """Type `text` until a frame comes that `accept(kind, body)` takes; return that frame."""
+        """Type `text` until a frame comes that `accept(kind, body)` takes; return that frame.
+
+        A frame that `refused` takes says that the line arrived damaged.
+        """
         first = time.monotonic()
+        backoff = 0.0
         for attempt in range(tries):
             self.type(text, shown)
             began = time.monotonic()
             if attempt > 5 and began - first > _SILENCE:
                 break
-            patience = self.pace.patience(attempt)
-            while (left := began + patience - time.monotonic()) > 0:
-                frame = self.next(left)
-                if frame is None:
-                    break
-                if accept(frame[0], frame[1]):
-                    if attempt == 0:
-                        # A later answer is ambiguous: it may be the one to an earlier try.
-                        self.pace.learn(time.monotonic() - began)
-                    self._accepted = frame[:2]
-                    return frame[0], frame[1]
-                if frame[0] == b"N":
-                    break
-                if frame[0] in b"DG":
-                    patience += self.pace.patience()
-                elif frame[:2] == self._accepted and frame[0] not in b"SEC":
-                    self.pace.slower()
+            frame = self._answer(accept, refused, self.pace.patience(backoff))
+            if frame is not None and accept(*frame):
+                self._learn(frame, time.monotonic() - began, attempt)
+                return frame
+            # Where nothing came the shell may be busy; else the line is alive, and only bad.
+            backoff += 1.0 if frame is None and not self.console.before else 0.3
         raise NoAnswer(
             "The shell on the console does not answer.",
             "Look at the console by hand; then start zrwizard again.",
         )
+
+    def _answer(
+        self, accept: Accept, refused: Accept, patience: float
+    ) -> tuple[bytes, bytes] | None:
+        """Return the frame that accepts or refuses; None where neither came in time."""
+        until = time.monotonic() + patience
+        while (left := until - time.monotonic()) > 0:
+            frame = self.next(left)
+            if frame is None:
+                return None
+            said = frame[:2]
+            if accept(*said) or refused(*said):
+                return said
+            if said[0] in b"DG":
+                until += self.pace.patience()
+            elif said == self._late:
+                # What was asked for twice was answered twice: the first answer was only late.
+                self._late = None
+                self.pace.slower()
+        return None
+
+    def _learn(self, frame: tuple[bytes, bytes], seconds: float, attempt: int) -> None:
+        """Take the time of an answer; that to a later try may be the one to an earlier."""
+        if attempt == 0:
+            self.pace.learn(seconds)
+        self._late = frame if attempt else None
 
     # -- parts ------------------------------------------------------------------------------------
 
@@ -206,12 +242,6 @@ class Frames:
         On a line that loses bytes, parts become short and go one by one. `secret` stands in the
         transcript for data that must not.
         """
-        if secret is not None:
-            with self.console.transcript.withheld(secret):
-                return self._send_parts(id, data, secret)
-        return self._send_parts(id, data, None)
-
-    def _send_parts(self, id: str, data: bytes, secret: str | None) -> int:
         width = _PART if self._failures < 3 else _SHORT_PART
         encoded = base64.b64encode(data).decode()
         parts = [encoded[at : at + width] for at in range(0, len(encoded), width)]
@@ -228,7 +258,7 @@ class Frames:
                 return len(parts)
             if attempt > 2 and len(waiting) == before and width > _SHORT_PART:
                 self._failures = 6
-                return self._send_parts(id, data, secret)
+                return self.send_parts(id, data, secret)
         raise NoAnswer("The line damages every line that is typed.", "Check its speed and cable.")
 
     def _send_round(

@@ -110,7 +110,8 @@ class ShellSession:
             plain.quiet(way.await_prompt)
             self.answers_status = plain.answers_status()
         if left is None or not there or left.token != self.token:
-            plain.install(self._frames, self.token, self.home)
+            plain.install(self.token, self.home)
+            self._frames = Frames(self.console)
         self.ready = True
         self._on_state("shell ready")
 
