@@ -6,6 +6,7 @@ campaign can be run again. What the shell and the tty do about them is real.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import random
@@ -16,6 +17,7 @@ import termios
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,6 +187,30 @@ class Fate:
         return b"".join(pieces)
 
 
+@dataclass
+class Exact:
+    """One fault at one byte: `change` is applied to the byte number `at` that passes `way`."""
+
+    way: str
+    at: int
+    change: Callable[[bytes], bytes]
+    passed: int = 0
+
+    @property
+    def hit(self) -> bool:
+        """Whether as many bytes have passed."""
+        return self.passed > self.at
+
+    def apply(self, way: str, data: bytes) -> bytes:
+        """Return what becomes of the next `data` that pass in direction `way`."""
+        if way != self.way:
+            return data
+        at, self.passed = self.at - self.passed, self.passed + len(data)
+        if not 0 <= at < len(data):
+            return data
+        return data[:at] + self.change(data[at : at + 1]) + data[at + 1 :]
+
+
 class LyingLine:
     """A connection to the shell in `spawn`; faults happen while `armed`."""
 
@@ -198,8 +224,14 @@ class LyingLine:
         self.passed = {"in": 0, "out": 0}
         self.cut_at: tuple[str, int] | None = None
         """A direction and the number of armed bytes after which the line ends in it, for once."""
+        self.exact: Exact | None = None
         self._ready = b""
-        self._bells: deque[bytes] = deque()
+        self._extra: deque[bytes] = deque()
+
+    @property
+    def _chatty(self) -> bool:
+        """Whether the line itself answers, as a tty does."""
+        return bool(self.faults.queue or (self.host and self.host.answers_status))
 
     def cut(self) -> None:
         """End the line; the shell behind it does not notice."""
@@ -210,10 +242,10 @@ class LyingLine:
     def read_nonblocking(self, size: int, timeout: float) -> bytes:
         if self.ended:
             raise pexpect.EOF("the line was cut")
-        while self._bells:
-            self._ready += self._bells.popleft()
+        while self._extra:
+            self._ready += self._extra.popleft()
         if not self._ready:
-            self._ready = self._read(size, min(timeout, 0.02) if self.faults.queue else timeout)
+            self._ready = self._read(size, min(timeout, 0.02) if self._chatty else timeout)
         if not self.faults.tiny_reads:
             data, self._ready = self._ready, b""
         else:
@@ -221,14 +253,18 @@ class LyingLine:
         return data
 
     def _read(self, size: int, timeout: float) -> bytes:
-        data = self.spawn.read_nonblocking(min(size, 1000) if self.faults.cut else size, timeout)
+        data = self.host.read(self, size, timeout) if self.host else None
+        if data is None:
+            data = self.spawn.read_nonblocking(size, timeout)
         if self.faults.delay:
             time.sleep(self.fate.random.random() * self.faults.delay)
         if not self.armed:
             return bytes(data)
-        data = self._until_cut("out", data)
-        if self.host:
-            self.host.sent.append(data)
+        whole, data = data, self._until_cut("out", data)
+        if self.host and len(data) < len(whole):
+            self.host.left(whole[len(data) :])
+        if self.exact:
+            data = self.exact.apply("out", data)
         return self.fate.sent(data)
 
     def _until_cut(self, way: str, data: bytes) -> bytes:
@@ -252,12 +288,18 @@ class LyingLine:
             return len(data)
         if self.fate.random.random() < self.faults.echo:
             self._echo_on()
-        self._put(self.fate.typed(self._until_cut("in", data)))
+        kept = self._until_cut("in", data)
+        if self.exact:
+            kept = self.exact.apply("in", kept)
+        self._put(self.fate.typed(kept))
         return len(data)
 
     def _put(self, data: bytes) -> None:
         if self.host:
             self.host.typed += len(data)
+            if self.host.answers_status and b"\x14" in data:
+                data = data.replace(b"\x14", b"")
+                self._extra.append(status_line(self.spawn))
         if not self.faults.queue:
             self.spawn.send(data)
             return
@@ -268,7 +310,7 @@ class LyingLine:
             if room > 0:
                 self.spawn.send(piece[:room])
             if room < len(piece):
-                self._bells.append(b"\x07" * (len(piece) - max(0, room)))
+                self._extra.append(b"\x07" * (len(piece) - max(0, room)))
 
     def _echo_on(self) -> None:
         mode = termios.tcgetattr(self.spawn.child_fd)
@@ -283,6 +325,26 @@ class LyingLine:
             self.cut()
 
 
+def status_line(spawn: Any) -> bytes:
+    """What FreeBSD's terminal prints for ^T (tty_info): the newest process in the foreground."""
+    group = os.tcgetpgrp(spawn.child_fd)
+    newest = 0
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[2]) == group and fields[0] != "Z":
+                    newest = max(newest, int(entry.name))
+    name, where = "sh", "running"
+    with contextlib.suppress(OSError):
+        name = Path(f"/proc/{newest}/comm").read_text().strip()
+        where = Path(f"/proc/{newest}/wchan").read_text().strip()
+    name = "sh" if name in {"dash", "busybox", "bash"} else name
+    reads = newest == spawn.pid and where in {"n_tty_read", "wait_woken"}
+    state = "ttyin" if reads else "nanslp"
+    return f"load: 0.12  cmd: {name} {newest} [{state}] 1.00r 0.00u 0.00s 0% 1234k\r\n".encode()
+
+
 def _unread(spawn: Any) -> int:
     """How many bytes the tty of `spawn` holds that its reader has not taken (whole lines)."""
     with open(f"/proc/{spawn.pid}/fd/0", "rb", buffering=0) as tty:
@@ -293,7 +355,7 @@ class Host:
     """A target whose shell lives on when a line to it is cut, behind a server as QEMU has one.
 
     While nobody is connected what the shell prints is lost, as QEMU loses it, or with `keeps` it
-    waits, as on a terminal server.
+    waits, as on a terminal server. With `answers_status` its terminal answers ^T as FreeBSD's does.
     """
 
     def __init__(
@@ -303,21 +365,24 @@ class Host:
         seed: int = 1,
         *,
         keeps: bool = False,
+        answers_status: bool = False,
     ) -> None:
         self.boot = Path(tempfile.mkdtemp(prefix="zrwizard-boot-")) / "boot"
         self.boot.write_text("1")
         self.kind = kind
         self.keeps = keeps
+        self.answers_status = answers_status
         self.fate = Fate(faults or Faults(), seed)
         self.spawn = spawn_shell(kind, self.boot)
-        self.sent: list[bytes] = []
         self.typed = 0
         self.lines: list[LyingLine] = []
         self.armed = False
         self.refuse = 0
-        self.on_cut_do: list[Any] = []
+        self.on_cut_do: list[Callable[[], None]] = []
         self._draining: threading.Thread | None = None
         self._stop = threading.Event()
+        self._reading = threading.Lock()
+        self._kept = b""
 
     @property
     def frames_seen(self) -> list[bytes]:
@@ -338,6 +403,25 @@ class Host:
         self.lines.append(line)
         return line
 
+    def read(self, line: LyingLine, size: int, timeout: float) -> bytes:
+        """Return what `line` reads; one that ended takes nothing from the next."""
+        with self._reading:
+            if line.ended:
+                raise pexpect.EOF("the line was cut")
+            if self._kept:
+                data, self._kept = self._kept, b""
+                return data
+            data = bytes(self.spawn.read_nonblocking(size, min(timeout, 0.05)))
+            if line.ended:
+                self.left(data)
+                raise pexpect.EOF("the line was cut")
+            return data
+
+    def left(self, data: bytes) -> None:
+        """Keep or lose what was printed when the line had ended."""
+        if self.keeps:
+            self._kept += data
+
     def on_cut(self) -> None:
         """The line ended: what is printed from now on is lost, or waits."""
         while self.on_cut_do:
@@ -351,17 +435,22 @@ class Host:
     def _drain(self) -> None:
         while not self._stop.is_set():
             try:
-                self.spawn.read_nonblocking(65536, 0.02)
+                with self._reading:
+                    self.spawn.read_nonblocking(65536, 0.02)
             except pexpect.TIMEOUT:
                 continue
             except (pexpect.EOF, OSError, ValueError):
                 return
 
-    def restart(self, shows: bytes = b"", *, wipe: Path | None = None) -> None:
-        """Power off and on: another boot, another shell, which shows a login first."""
+    def restart(self, wipe: Path | None = None) -> None:
+        """Power off and on: another boot, and a login first; `wipe` was on a memory disk."""
         self._stop.set()
-        old, self.spawn = self.spawn, None
-        old.close(force=True)
+        with self._reading:
+            self._again(wipe)
+
+    def _again(self, wipe: Path | None) -> None:
+        self._kept = b""
+        self.spawn.close(force=True)
         self.boot.write_text(str(int(self.boot.read_text()) + 1))
         if wipe:
             for path in sorted(wipe.rglob("*"), reverse=True):
