@@ -16,7 +16,7 @@ from zrwizard.shell.leading import Leading
 from zrwizard.shell.looking import Pace
 
 RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.bin"))
-NO_TIME = Pace(quiet=0, first=0, still=0, probe=0, gone=0, resizing=0)
+NO_TIME = Pace(quiet=0, first=0, still=0, probe=0, gone=0, line=0, resizing=0)
 CHEAP = settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 
 import pytest
 from streams import DUAL, DUAL_VIDEO, SERIAL, VIDEO, Machine, Shown
+from together import at_once
 
 from zrwizard.console.errors import Cancelled, LoginRefused, Unidentified
 from zrwizard.secrets import Secret, Secrets
 from zrwizard.shell import looking
 from zrwizard.shell.connect import open_shell
 
-QUICK = looking.Pace(quiet=0.12, first=0.25, still=0.6, probe=0.25, gone=3.0, resizing=2.5)
+QUICK = looking.Pace(quiet=0.12, first=0.25, still=0.6, probe=0.25, gone=3.0, line=1.0)
 RELEASES = (13, 14, 15)
 
 
@@ -38,21 +37,6 @@ def lead(url: str, password: str | None = None, log: Path | None = None) -> None
         shell.run(f"rm -rf {shell.home}")
     finally:
         shell.close()
-
-
-def at_once(check: Callable[..., None], cases: Iterable[tuple[object, ...]]) -> None:
-    """Run `check` for every case, several side by side: they wait far more than they work."""
-
-    def one(case: tuple[object, ...]) -> None:
-        try:
-            check(*case)
-        except BaseException as error:
-            error.add_note(f"case {case}")
-            raise
-
-    with ThreadPoolExecutor(8) as pool:
-        for done in [pool.submit(one, case) for case in cases]:
-            done.result()
 
 
 def test_the_menu_while_it_counts_down():

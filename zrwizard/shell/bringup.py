@@ -30,6 +30,7 @@ _BY_HAND = (
     State.HALTED,
     State.EDITOR,
     State.PASSPHRASE,
+    State.PASSWORD,
     State.HOST_KEY,
 )
 _PATIENT = (State.STARTING, State.GOING_DOWN, State.PANIC, State.RESIZING)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from typing import assert_never
 
 from zrwizard.console.errors import LoginRefused, NotRoot, Refused
 from zrwizard.console.fullscreen import offers_live_system
 from zrwizard.console.kernel import is_message
-from zrwizard.console.menu import read_menu
+from zrwizard.console.menu import Menu, read_menu
 from zrwizard.console.states import State
 from zrwizard.secrets import Secret
 from zrwizard.shell.asking import again_and_again, unidentified
@@ -30,7 +31,7 @@ _MOST = {
     State.TERMINAL: 4,
     State.DIALOG: 4,
     State.SINGLE_USER: 3,
-    State.HALF_TYPED: 4,
+    State.HALF_TYPED: 3,
     State.CONTINUATION: 3,
     State.SEARCH: 2,
     State.PAGER: 5,
@@ -76,16 +77,16 @@ class Leading:
             case State.LOADER_PROMPT:
                 self._at_the_loader_prompt()
             case State.BOOT_PROMPT:
-                console.write(b"\r")
+                self._looking.enter(b"\r")
             case State.TERMINAL:
                 # ^U clears what somebody has typed there already: these are read line by line.
-                console.write(b"\x15vt100\r")
+                self._looking.enter(b"\x15vt100\r")
             case State.SINGLE_USER:
-                console.write(b"\x15\r")
+                self._looking.enter(b"\x15\r")
             case State.LOGIN:
                 self._at_the_login(uses)
             case State.PASSWORD:
-                self._at_a_password(uses)
+                return self._at_a_password(uses)
             case State.DIALOG:
                 self._at_the_dialog()
             case State.HALF_TYPED:
@@ -137,9 +138,19 @@ class Leading:
             # 13's installer runs on the first console only, so that Dual with video first will
             # not do either; a key other than Enter stops the countdown and counts as well.
             self._console.write(consoles[0].encode())
+            self._await_redrawn(menu)
         else:
             self._console.write(b"\r")
             self._looking.gone(State.LOADER_MENU)
+
+    def _await_redrawn(self, before: Menu) -> None:
+        """Wait until the menu says something else; a key that is pressed again goes one too far."""
+        deadline = time.monotonic() + self._looking.pace.line
+        while time.monotonic() < deadline:
+            self._looking.look()
+            now = read_menu(self._screen.lines(), self._screen.cursor[1])
+            if now is not None and now.items != before.items:
+                return
 
     def _at_the_loader_prompt(self) -> None:
         """Type the next of the lines that boot; each is seen on the screen before the next."""
@@ -153,7 +164,7 @@ class Leading:
             self._booted += 1
             if self._booted > 2:
                 raise unidentified(State.LOADER_PROMPT, self._screen)
-        self._console.write(_LOADER_LINES[at].encode() + b"\r")
+        self._looking.enter(_LOADER_LINES[at].encode() + b"\r")
 
     # -- questions --------------------------------------------------------------------------------
 
@@ -163,7 +174,7 @@ class Leading:
                 "The console does not let root in: three tries were refused.",
                 "Check the password given with --secret console=…; nothing was changed.",
             )
-        self._console.write(b"\x15root\r")
+        self._looking.enter(b"\x15root\r")
 
     def _at_a_host_key(self) -> bool:
         if self._on_ssh():
@@ -186,7 +197,7 @@ class Leading:
         first = self._last in (None, State.PASSWORD)
         return first and self._console.transcript.title.startswith("ssh:")
 
-    def _at_a_password(self, uses: int) -> None:
+    def _at_a_password(self, uses: int) -> bool:
         above = [
             line
             for line in self._screen.lines()[: self._screen.cursor[1]]
@@ -199,9 +210,10 @@ class Leading:
             self._type_password(uses)
         elif _OTHER_AT_LOGIN.match(said) and uses <= 3:
             # Somebody else's login: an empty answer is refused, and the next question is ours.
-            self._console.write(b"\r")
+            self._looking.enter(b"\r")
         else:
-            raise unidentified(State.PASSWORD, self._screen)
+            return False
+        return True
 
     def _type_password(self, uses: int) -> None:
         if uses > 3:
@@ -218,8 +230,7 @@ class Leading:
         looking = self._looking
         before = len(looking.seen)
         self._console.write_secret(password)
-        if data := self._console.read(0.6):
-            looking.feed(data)
+        looking.await_newline()
         if (
             password.reveal()
             and password.reveal() in looking.seen[min(before, len(looking.seen)) :]

@@ -29,6 +29,8 @@ class Pace:
     """How long a probe's answer may take to begin."""
     gone: float = 30.0
     """How long a menu or dialog may stay on the screen after the key that ends it."""
+    line: float = 3.0
+    """How long the echo of a line's end, or a menu drawn anew, may take."""
     resizing: float = 2.5
     """resizewin(1) waits for 2 s; until then nothing else may be typed (facts, A8)."""
 
@@ -120,6 +122,21 @@ class Looking:
             elif self.state() is not state:
                 break
         return count
+
+    def enter(self, data: bytes) -> None:
+        """Type a line; wait for its end to be echoed, so that a slow console is not asked twice."""
+        self.console.write(data)
+        self.await_newline()
+
+    def await_newline(self) -> None:
+        """Read until a line has ended."""
+        deadline = time.monotonic() + self.pace.line
+        while (left := deadline - time.monotonic()) > 0:
+            data = self.console.read(left)
+            if data:
+                self.feed(data)
+            if b"\n" in data:
+                return
 
     def gone(self, state: State) -> None:
         """Wait until a full-screen state has left the screen, so that it is not answered twice."""
