@@ -77,6 +77,7 @@ class HandsOn:
         self._answered: deque[float] = deque(maxlen=_ANSWERS)
         self._lent = False
         self._lent_lock = threading.Lock()
+        self._blind = False
         self._over = False
         self._cut: ConsoleError | None = None
         self._console.transcript.mark("the console is in the operator's hands")
@@ -93,12 +94,12 @@ class HandsOn:
 
     def _lend(self) -> None:
         """Turn our quiet shell into one for people, of this size; anything else gets no key."""
+        self._lent = True
         if self._session.ready:
             grid = self._vt.grid
             size = f"stty rows {grid.lines} cols {grid.columns}"
             # Answers of the last command may still come; the prompt stands on an empty screen.
             self._console.write(f"\x15zh;{size};printf '\\033[H\\033[2J'\r".encode())
-        self._lent = True
 
     # -- what the machine writes ------------------------------------------------------------------
 
@@ -115,7 +116,9 @@ class HandsOn:
                     self._echoes.shown(data)
                 else:
                     self._echoes.settle()
-            if data:
+            # The wizard's own frames are nothing to look at.
+            self._blind = not self._lent and (self._blind or b"\x1e" in data)
+            if data and not self._blind:
                 with self._vt_lock:
                     answers = self._vt.feed(data)
                 self._answer(answers)
