@@ -53,6 +53,10 @@ class Machine:
     shell: tuple[str, ...] = ("/bin/dash",)
     loses: int = 0
     """How many key presses the loader's menu loses first."""
+    lag: float = 0.0
+    """Seconds that an answer to a key takes, before the kernel runs and at the login."""
+    timed_out: bool = False
+    """login(1) gives up once, right after it has asked for the password."""
     kernel_says: bytes = b""
     """Printed a moment after the first prompt that waits."""
     typed: list[tuple[str, int]] = field(default_factory=list)
@@ -256,6 +260,7 @@ class Machine:
                 case "escape" | "reboot" | "single":
                     self.accident(f"the menu's item {name} was chosen")
             items = self._items()
+            time.sleep(self.lag)
             if name:
                 self._draw(items)
             key = self.pressed()
@@ -488,6 +493,7 @@ class Machine:
         while True:
             key = self.pressed()
             if key in (CR, LF):
+                time.sleep(self.lag)
                 self.put(b"\r\n")
                 return name
             if key == 0x15:
@@ -504,7 +510,12 @@ class Machine:
         if user == "root" and self.password is None:
             return True
         self.state = "password"
+        time.sleep(self.lag)
         self.put(b"Password:")
+        if self.timed_out:
+            self.timed_out = False
+            self.put(b"\r\nLogin timed out after 300 seconds\r\n")
+            return False
         return self.cooked(echo=False) == self.password and user == "root"
 
     def _logged_in(self) -> None:

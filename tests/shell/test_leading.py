@@ -120,6 +120,23 @@ def test_a_wrong_password_is_refused_after_three_tries():
     assert made.typed_in("password") == b"wrong\r" * 3
 
 
+def test_a_slow_console_is_answered_once():
+    """Its menu, its echo and its login take longer than any quiet that we wait for."""
+    with Machine(14, cons=VIDEO, media=False, password="kept", countdown=3, lag=0.7) as made:
+        lead(made.url, "kept")
+        assert made.accidents == []
+        assert made.typed_in("menu") == b"5\r"
+        assert made.typed_in("login") == b"\x15root\r"
+        assert made.typed_in("password") == b"kept\r"
+
+
+def test_a_login_that_timed_out_is_begun_anew():
+    with Machine(13, start="login", media=False, password="kept", timed_out=True) as made:
+        lead(made.url, "kept")
+        assert made.accidents == []
+        assert made.typed_in("login").count(b"root\r") == 2
+
+
 def test_an_installed_system_from_power_on_with_an_editing_shell():
     shell = ("/bin/bash", "--norc", "--noprofile")
     with Machine(15, media=False, password="kept", countdown=1, shell=shell) as made:
