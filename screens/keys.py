@@ -27,6 +27,8 @@ _PLAIN = {
     "ctrl+slash": b"\x1f",
     "ctrl+question_mark": b"\x7f",
 }
+_WORDS = {"ctrl+left": b"\x1bb", "ctrl+right": b"\x1bf"}
+"""Textual cannot tell Alt+b from Ctrl+Left; a shell's line editing knows the first of them."""
 _MODIFIERS = {"shift": 1, "alt": 2, "ctrl": 4}
 
 
@@ -38,6 +40,8 @@ def key_bytes(key: str, character: str | None, *, cursor_keys: bool = False) -> 
     """
     if key in _PLAIN:
         return _PLAIN[key]
+    if key in _WORDS and not cursor_keys:
+        return _WORDS[key]
     *modifiers, name = key.split("+")
     if not set(modifiers) <= set(_MODIFIERS):
         return b""

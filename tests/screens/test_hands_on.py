@@ -154,7 +154,7 @@ def test_a_console_that_does_not_come_back_says_so(drive: Any, done: Any) -> Non
         ("ctrl+j", "\n", b"\n"),
         ("shift+tab", None, b"\x1b[Z"),
         ("delete", None, b"\x1b[3~"),
-        ("ctrl+left", None, b"\x1b[1;5D"),
+        ("ctrl+left", None, b"\x1bb"),
         ("shift+f5", None, b"\x1b[15;2~"),
         ("f1", None, b"\x1bOP"),
         ("f12", None, b"\x1b[24~"),
@@ -180,7 +180,7 @@ def test_keys_as_bytes(key: str, character: str | None, sent: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "sent"), [("up", b"\x1bOA"), ("end", b"\x1bOF"), ("ctrl+up", b"\x1b[1;5A")]
+    ("key", "sent"), [("up", b"\x1bOA"), ("end", b"\x1bOF"), ("ctrl+left", b"\x1b[1;5D")]
 )
 def test_cursor_keys_as_the_program_wants_them(key: str, sent: bytes) -> None:
     assert key_bytes(key, None, cursor_keys=True) == sent

@@ -382,7 +382,7 @@ def test_a_password_typed_by_hand_is_in_no_file(lent: Lent, pasted: bool) -> Non
     typed = typed_by_hand(lent.log)[before:]
     assert secret not in lent.log.read_text()
     assert not any(secret[at : at + 2] in typed for at in range(len(secret) - 1))
-    assert typed.count("<not shown>") == len(SECRETS)
+    assert typed.count("<not shown>") >= len(SECRETS)
     assert typed.count("echo visible-words") == len(SECRETS)
 
 
