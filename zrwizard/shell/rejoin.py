@@ -9,7 +9,7 @@ from zrwizard.console.states import State
 from zrwizard.shell.bringup import BringUp, Left
 from zrwizard.shell.protocol import Frames
 
-_MUTE = (State.SILENT, State.UNKNOWN)
+_MUTE = (State.SILENT, State.UNKNOWN, State.MESSAGES)
 _STATUS = re.compile(rb"cmd: (\S+) \d+ \[(\w+)")
 _PROBES = 3
 

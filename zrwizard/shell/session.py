@@ -40,7 +40,14 @@ from zrwizard.shell.stream import SinkError, Streaming
 _DOWN = re.compile(
     r"Powering system off|has halted|Please press any key to reboot|reboot: Power down"
 )
-_MAY_BE_UP = (State.ROOT_SHELL, State.LOGIN, State.SILENT, State.UNKNOWN)
+_MAY_BE_UP = (
+    State.ROOT_SHELL,
+    State.LOGIN,
+    State.SILENT,
+    State.UNKNOWN,
+    State.MESSAGES,
+    State.BURIED,
+)
 _BUSY = 60.0
 T = TypeVar("T")
 _UPTIME = re.compile(r"Uptime: (\d+d)?(\d+h)?(\d+m)?\d+s")
