@@ -22,7 +22,7 @@ from textual.widgets import Static
 from screens.desk import HandsOn, Take, TakeOver
 from screens.keys import key_bytes, paste_bytes
 from screens.style import printable
-from zrwizard.console.vt import Look, Row
+from zrwizard.console.look import Look, Row
 from zrwizard.console.vtstream import View
 
 GIVE_BACK = "ctrl+right_square_bracket"

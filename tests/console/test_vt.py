@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zrwizard.console.vt import Look, Run
+from zrwizard.console.look import Look, Run
 from zrwizard.console.vtstream import Vt
 
 RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.bin"))

@@ -9,48 +9,19 @@ xterm's control sequences (ctlseqs) and is compared with tmux in the tests.
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import pyte
 from pyte import modes as mo
 from pyte.screens import Char, Margins, wcwidth
 
+from zrwizard.console.look import Look, Row, Run, look_of
+
 MOST = 500
 """The most columns or rows that a screen is given."""
 CURSOR_KEYS, KEYPAD, PASTE = 1, 66, 2004
 """Private modes that change what is sent: DECCKM, DECNKM and bracketed paste."""
 _ALTERNATE = (47, 1047, 1049)
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How a cell looks; colours are pyte's names (`brown` is yellow) or six hexadecimal digits."""
-
-    fg: str = "default"
-    bg: str = "default"
-    bold: bool = False
-    underline: bool = False
-    reverse: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Neighbouring cells of one look."""
-
-    text: str
-    look: Look
-
-
-Row = tuple[Run, ...]
-
-
-@lru_cache(1024)
-def _look(attributes: tuple[Any, ...], reversed_screen: bool) -> Look:
-    cell = Char("", *attributes)
-    reverse = bool(cell.reverse) is not reversed_screen
-    return Look(cell.fg, cell.bg, cell.bold, cell.underscore, reverse)
 
 
 class Grid(pyte.Screen):
@@ -409,7 +380,7 @@ class Grid(pyte.Screen):
         for cell in self.cells[y]:
             attributes = cell[1:]
             if attributes != before:
-                before, now = attributes, _look(attributes, self.reversed_screen)
+                before, now = attributes, look_of(attributes, self.reversed_screen)
                 if now != look and text:
                     runs.append(Run(text, look))
                     text = ""

@@ -10,7 +10,8 @@ import codecs
 import re
 from dataclasses import dataclass
 
-from zrwizard.console.vt import CURSOR_KEYS, KEYPAD, PASTE, Grid, Row
+from zrwizard.console.look import Row
+from zrwizard.console.vt import CURSOR_KEYS, KEYPAD, PASTE, Grid
 
 _TOKEN = re.compile(
     rb"(?P<text>[^\x00-\x1f\x7f]+)"

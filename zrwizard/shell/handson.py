@@ -21,20 +21,12 @@ from zrwizard.console.screen import COLUMNS, ROWS, Screen
 from zrwizard.console.vtstream import View, Vt
 from zrwizard.line import control
 from zrwizard.shell import handback
+from zrwizard.shell.backlog import Either, Ink, Keys
 
-BACKLOG = 64 * 1024
-"""Bytes that may wait to be drawn; of more, the middle is left out."""
-_TAIL = 16 * 1024
 _SLICE = 2048
 _ANSWERS = 10
 """Queries that are answered in a second: a binary file on the screen holds thousands."""
 _ANSWER = re.compile(rb"\x1b[^\x1b]+")
-_PIECE = 64
-_PIECE_SECONDS = 0.006
-_LATER = re.compile(
-    rb"\x1b\[[\x20-\x3f]*[hlmr]|\x1b[=>78c]|\x1b[()][0AB]|[\x0e\x0f]",
-)
-"""What changes how later bytes are drawn, and so is kept of what is left out."""
 
 
 class Held(Protocol):
@@ -69,8 +61,8 @@ class HandsOn:
         self._console = session.console
         self._vt = Vt(columns, rows)
         self._vt_lock = threading.Lock()
-        self._ink = _Ink()
-        self._keys = _Keys()
+        self._ink = Ink()
+        self._keys = Keys()
         self._echoes = Echoes(self._console.transcript.input)
         self._echo_lock = threading.Lock()
         self._heard_at = time.monotonic()
@@ -243,7 +235,7 @@ class HandsOn:
     def _until(self, keep: threading.Event) -> Iterator[None]:
         """Let `keep` stop what the console is waited for."""
         outer = self._console.cancel
-        self._console.cancel = _Either(outer, keep)
+        self._console.cancel = Either(outer, keep)
         try:
             yield
         finally:
@@ -296,86 +288,6 @@ class HandsOn:
             self._echoes.settle(at_once=True)
         self._console.transcript.mark("the console is the wizard's again")
         self._session.hands_off(adrift)
-
-
-class _Either(threading.Event):
-    """Set where one of the others is."""
-
-    def __init__(self, *others: threading.Event) -> None:
-        super().__init__()
-        self._others = others
-
-    def is_set(self) -> bool:
-        return any(other.is_set() for other in self._others)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        deadline = time.monotonic() + (timeout if timeout is not None else threading.TIMEOUT_MAX)
-        while not self.is_set() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        return self.is_set()
-
-
-class _Ink:
-    """Bytes that wait to be drawn: a terminal shows the last screen anyway."""
-
-    def __init__(self) -> None:
-        self._waiting = bytearray()
-        self._changed = threading.Condition()
-
-    @property
-    def empty(self) -> bool:
-        return not self._waiting
-
-    def put(self, data: bytes) -> None:
-        with self._changed:
-            self._waiting += data
-            if len(self._waiting) > BACKLOG:
-                cut = len(self._waiting) - _TAIL
-                line = self._waiting.find(b"\n", cut)
-                cut = line + 1 if line >= 0 else cut
-                kept = _LATER.findall(self._waiting, 0, cut)[-200:]
-                self._waiting[:cut] = b"\x18" + b"".join(kept) + b"\r"
-            self._changed.notify()
-
-    def take(self, size: int) -> bytes:
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting, 0.1)
-            data = bytes(self._waiting[:size])
-            del self._waiting[:size]
-            return data
-
-
-class _Keys:
-    """Bytes that wait to be typed, a paste in pieces that a serial line can take."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[tuple[bytes, bool]] = deque()
-        self._changed = threading.Condition()
-
-    @property
-    def empty(self) -> bool:
-        return not self._waiting
-
-    def put(self, data: bytes, *, typed: bool) -> None:
-        with self._changed:
-            self._waiting.extend(
-                (data[at : at + _PIECE], typed) for at in range(0, len(data), _PIECE)
-            )
-            self._changed.notify()
-
-    def drop(self) -> None:
-        with self._changed:
-            self._waiting.clear()
-
-    def take(self) -> tuple[bytes, bool]:
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._waiting, 0.2):
-                return b"", False
-            taken = self._waiting.popleft()
-            more = bool(self._waiting)
-        if more:
-            time.sleep(_PIECE_SECONDS)
-        return taken
 
 
 def _painted(vt: Vt) -> bytes:
