@@ -105,7 +105,7 @@ class Console:
             except TIMEOUT:
                 continue
             except (EOF, OSError, ValueError) as error:
-                self._inbox.end(str(error).splitlines()[0] if str(error) else "end of file")
+                self._inbox.end(_reason(error))
                 return
             stream = self._stream
             if stream is not None:
@@ -263,3 +263,9 @@ class Console:
             pass
         except Exception as error:
             self.transcript.mark(f"closing the line: {error}")
+
+
+def _reason(error: Exception) -> str:
+    """Return why the line ended; pexpect's own words tell nothing to people."""
+    said = str(error).partition("\n")[0]
+    return "it was closed at the other end" if said.startswith("End Of File") else said or "no word"

@@ -190,7 +190,7 @@ class HandsOn:
             grid = self._vt.grid
             if (rows, columns) != (grid.lines, grid.columns):
                 grid.resize(rows, columns)
-                control.resize(self._console._spawn, grid.lines, grid.columns)
+                control.resize(self._console.spawn, grid.lines, grid.columns)
 
     # -- back -------------------------------------------------------------------------------------
 
