@@ -1,17 +1,24 @@
-"""Says in the last line, where the real guests were not run, that they were not and why."""
+"""Says in the last line, where the real guests were not run, that they were not and why.
+
+Shows what became of the commands of the fuzz, cell by cell; ZRWIZARD_FUZZ_REPORT=PATH keeps
+it as JSON.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 _GUESTS = Path(__file__).parent / "guest"
 _skipped: dict[str, int] = {}
+_fuzzed: list[dict[str, Any]] = []
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -19,6 +26,27 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else "skipped"
         reason = str(reason).removeprefix("Skipped: ")
         _skipped[reason] = _skipped.get(reason, 0) + 1
+    if report.when == "call":
+        rows = [text for name, text in report.user_properties if name == "fuzz"]
+        _fuzzed.extend(json.loads(str(text)) for text in rows)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not _fuzzed:
+        return
+    if path := os.environ.get("ZRWIZARD_FUZZ_REPORT"):
+        Path(path).write_text(json.dumps(_fuzzed, indent=1) + "\n")
+    write = terminalreporter.write_line
+    terminalreporter.section("the console under faults: commands that ended in an honest error")
+    write(f"{'cell':22}{'commands':>9}{'exact':>7}{'errors':>7}{'share':>8}  kinds")
+    for cell in dict.fromkeys(row["cell"] for row in _fuzzed):
+        rows = [row for row in _fuzzed if row["cell"] == cell]
+        ok, asked = sum(row["ok"] for row in rows), sum(row["commands"] for row in rows)
+        errors = sum(sum(row["errors"].values()) for row in rows)
+        kinds = sorted({kind for row in rows for kind in row["errors"]})
+        write(f"{cell:22}{asked:9}{ok:7}{errors:7}{errors / asked:8.1%}  {' '.join(kinds)}")
+    total, asked = sum(row["ok"] for row in _fuzzed), sum(row["commands"] for row in _fuzzed)
+    write(f"{'all':22}{asked:9}{total:7}{asked - total:7}")
 
 
 @pytest.fixture(autouse=True)

@@ -339,6 +339,8 @@ def status_line(spawn: Any) -> bytes:
     with contextlib.suppress(OSError):
         name = Path(f"/proc/{newest}/comm").read_text().strip()
         where = Path(f"/proc/{newest}/wchan").read_text().strip()
+        if b"read who" in Path(f"/proc/{newest}/cmdline").read_bytes():
+            name = "getty"
     name = "sh" if name in {"dash", "busybox", "bash"} else name
     reads = newest == spawn.pid and where in {"n_tty_read", "wait_woken"}
     state = "ttyin" if reads else "nanslp"

@@ -84,16 +84,17 @@ def test_the_line_is_cut_at_every_byte_and_the_command_has_run_once(server, way,
     assert cuts >= sum(map(len, shares)) - 8
 
 
-@pytest.mark.parametrize("server", ["loses", "keeps"])
+@pytest.mark.parametrize("server", ["loses", "keeps", "answers-status"])
 @pytest.mark.parametrize("way", ["in", "out"])
 def test_a_machine_that_restarted_meanwhile_is_lost_and_never_a_status(server, way, tmp_path):
-    """A restart at every ninth byte: another boot, a login, /tmp kept or gone."""
+    """A restart at every ninth byte: another boot, a login shown to nobody or to us, /tmp kept or
+    gone."""
     offsets = list(range(0, exchange(tmp_path)[way] + 1, 9))
 
     def one(at: int) -> None:
-        host = Host(keeps=server == "keeps")
+        host = Host(keeps=server == "keeps", answers_status=server == "answers-status")
         ran = tmp_path / f"restart-{server}-{way}-{at}"
-        with session_on(host) as session:
+        with session_on(host, reconnect_for=10.0) as session:
             line = host.lines[-1]
             line.cut_at = (way, at + line.passed[way])
             home = Path(session.home) if at % 2 else None
