@@ -25,6 +25,9 @@ _CTRL_C, _CTRL_Q, _CTRL_U = b"\x03", b"\x11", b"\x15"
 # shell waits for what closes it.
 _CLEAR = _CTRL_Q + _CTRL_U
 _CLOSE = _CLEAR + b"}\r"
+# For a byte that became a quote; a comment where none is open. A backquote is never closed: what it
+# has swallowed would run.
+_UNQUOTE = _CLEAR + b"#'\r#\"\r}\r"
 _LINE = 200
 _PART, _SHORT_PART = 168, 40
 _WINDOW = 8
@@ -170,7 +173,7 @@ class Frames:
             self.console.read_until_quiet(0.1, 0.5)
             clear = _CTRL_U
         else:
-            clear = (b"", _CLEAR, _CLOSE)[min(self._unanswered, 2)]
+            clear = (b"", _CLEAR, _CLOSE, _CLOSE, _UNQUOTE)[min(self._unanswered, 4)]
         data = clear + line(text).encode() + b"\r"
         if shown is None:
             self.console.write(data)

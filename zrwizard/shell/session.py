@@ -141,8 +141,20 @@ class ShellSession:
         """Open the line again and find our shell; raises `MachineLost` where that is gone."""
         if self._reopen is None:
             raise cut
+        self.on_cut("The line to the console was cut; it is opened again.")
         until = time.monotonic() + self.reconnect_for
-        self.console.reopen(self._reopened(cut, until))
+        while True:
+            try:
+                self._find_again(self._reopened(cut, until), until)
+                return
+            except LineCut as again:
+                if time.monotonic() > until:
+                    raise MachineLost(
+                        f"{again.what} It is cut again and again.", again.now
+                    ) from None
+
+    def _find_again(self, spawn: Any, until: float) -> None:
+        self.console.reopen(spawn)
         self.screen.reset()
         self._frames = Frames(self.console)
         way = BringUp(self.console, self.screen, self._password, self._on_state)
@@ -162,7 +174,6 @@ class ShellSession:
 
     def _reopened(self, cut: LineCut, until: float) -> Any:
         assert self._reopen is not None  # noqa: S101 - asked by the caller
-        self.on_cut("The line to the console was cut; it is opened again.")
         while True:
             if self.console.cancel.wait(0.5):
                 raise Cancelled("Stopped by the operator.", "Start zrwizard again to go on.")
