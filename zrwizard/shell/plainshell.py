@@ -85,17 +85,31 @@ class PlainShell:
         raise NoAnswer("The root shell does not take commands.", _TAKE_OVER)
 
     def _decoder(self, frames: Frames) -> str:
-        # A damaged line finds none where there is one: it is believed the third time.
-        for _ in range(3):
-            _, body = frames.ask(
-                helpers.DECODER, lambda kind, body: kind == b"B" and _twice(body) is not None
+        """Ask what decodes base64; the question is carried over in checked words itself."""
+        asked = helpers.word(helpers.DECODER.encode()).removesuffix(",")
+        words = re.findall(r"(?:\\\\0\d{3}|[^\\]){1,20}", asked)
+        for number, word in enumerate(words):
+            self._piece(frames, number, word, word.replace("\\\\", "\\"), 40)
+        joined = "".join(f"$Z{number}" for number in range(len(words)))
+        _, body = frames.ask(
+            f"eval $(printf %b {joined})",
+            lambda kind, body: kind == b"B" and _twice(body) is not None,
+        )
+        name = _twice(body) or ""
+        if name not in helpers.DECODERS:
+            raise NotRoot(
+                "The target has neither b64decode(1) nor base64(1).",
+                "Use FreeBSD install media 13 or later.",
             )
-            name = _twice(body) or ""
-            if name in helpers.DECODERS:
-                return helpers.DECODERS[name]
-        raise NotRoot(
-            "The target has neither b64decode(1) nor base64(1).",
-            "Use FreeBSD install media 13 or later.",
+        return helpers.DECODERS[name]
+
+    def _piece(self, frames: Frames, number: int, piece: str, seen: str, tries: int) -> None:
+        """Type one piece until the target has it as `seen`."""
+        frames.ask(
+            f"k {number} {piece}",
+            exactly(b"K", f"{number}:{helpers.carried(number, seen)}"),
+            refused=starting(b"K", f"{number}:".encode()),
+            tries=tries,
         )
 
     def _carry(self, frames: Frames, text: str) -> int:
@@ -104,14 +118,8 @@ class PlainShell:
         number, width = 0, _PIECE
         while encoded:
             piece = encoded[:width]
-            want = f"{number}:{helpers.carried(number, piece)}"
             try:
-                frames.ask(
-                    f"k {number} {piece}",
-                    exactly(b"K", want),
-                    refused=starting(b"K", f"{number}:".encode()),
-                    tries=3 if width > _SHORT_PIECE else 40,
-                )
+                self._piece(frames, number, piece, piece, 3 if width > _SHORT_PIECE else 40)
             except NoAnswer:
                 if width == _SHORT_PIECE:
                     raise

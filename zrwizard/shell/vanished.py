@@ -59,7 +59,7 @@ def check_commands(frames: Frames) -> None:
         f"|| printf '\\036X%s\\037' {nonce}"
     )
     gone = 0
-    while gone < 2:
+    while gone < 6:
         try:
             kind, _ = frames.ask(
                 line, lambda kind, body: kind in (b"Y", b"X") and body == nonce.encode(), tries=6
@@ -68,6 +68,6 @@ def check_commands(frames: Frames) -> None:
             return
         if kind == b"Y":
             return
-        # A line that was damaged on its way can ask for another name: ask twice.
+        # A line that was damaged on its way can ask for another name.
         gone += 1
     raise RootVanished
