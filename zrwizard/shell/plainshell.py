@@ -78,8 +78,8 @@ class PlainShell:
                 self.console.read_until_quiet(0.1, 1.0)
             self.console.write(b"\x15" + helpers.CARRIER.encode() + b"\r")
             try:
-                if self._sum(frames, "k 0 x", 0, tries=3) == helpers.carried(0, "x"):
-                    return self._decoder(frames)
+                self._piece(frames, 0, "x", "x", 3)
+                return self._decoder(frames)
             except NoAnswer:
                 continue
         raise NoAnswer("The root shell does not take commands.", _TAKE_OVER)
@@ -94,6 +94,7 @@ class PlainShell:
         _, body = frames.ask(
             f"eval $(printf %b {joined})",
             lambda kind, body: kind == b"B" and _twice(body) is not None,
+            tries=6,
         )
         name = _twice(body) or ""
         if name not in helpers.DECODERS:
@@ -104,10 +105,11 @@ class PlainShell:
         return helpers.DECODERS[name]
 
     def _piece(self, frames: Frames, number: int, piece: str, seen: str, tries: int) -> None:
-        """Type one piece until the target has it as `seen`."""
+        """Type one piece until the target has it as `seen`; a damaged one changes nothing there."""
+        crc = helpers.carried(number, seen)
         frames.ask(
-            f"k {number} {piece}",
-            exactly(b"K", f"{number}:{helpers.carried(number, seen)}"),
+            f"k {number} {crc} {piece}",
+            exactly(b"K", f"{number}:{crc}"),
             refused=starting(b"K", f"{number}:".encode()),
             tries=tries,
         )
