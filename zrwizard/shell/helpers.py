@@ -130,7 +130,7 @@ DECODER = (
     "test $(echo YWJj|b64decode -r 2>/dev/null)x = abcx&&D=b64decode;"
     "printf \\\\036B%s:%s\\\\037 $D $D"
 )
-WHOLE = 900
+WHOLE = "w"
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:,+@%=-")
 
 
@@ -168,9 +168,9 @@ def program(token: str, home: str, decoder: str) -> str:
     return settings + make_home + functions
 
 
-def carried(number: int, piece: str) -> int:
+def carried(name: str, piece: str) -> int:
     """Return the checksum that the target's `k` prints for a piece."""
-    return cksum(f"{number}:{piece}".encode())
+    return cksum(f"{name}:{piece}".encode())
 
 
 def assemble(count: int, decoder: str) -> str:

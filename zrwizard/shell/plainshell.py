@@ -10,7 +10,7 @@ from collections.abc import Callable
 from zrwizard.console.console import Console
 from zrwizard.console.errors import NoAnswer, NotRoot
 from zrwizard.shell import helpers
-from zrwizard.shell.protocol import Frames, exactly, starting
+from zrwizard.shell.protocol import Accept, Frames, exactly, starting
 from zrwizard.shell.vanished import check_commands, check_shell
 
 _QUIET = 0.35
@@ -56,14 +56,14 @@ class PlainShell:
                 decoder = self._carrier(frames)
                 text = helpers.program(token, home, decoder)
                 count = self._carry(frames, text)
-                line = helpers.assemble(count, decoder)
-                if self._sum(frames, line, helpers.WHOLE) != helpers.carried(helpers.WHOLE, text):
-                    continue
+                whole = f"{helpers.WHOLE}:{helpers.carried(helpers.WHOLE, text)}"
+                self._script(frames, helpers.assemble(count, decoder), exactly(b"K", whole))
             except NoAnswer:
                 continue
-            self.console.write(f'eval "$Z{helpers.WHOLE}"\r'.encode())
-            if frames.alive(token, tries=6):
-                return
+            for _ in range(8):
+                frames.type(f'eval "$Z{helpers.WHOLE}"')
+                if frames.alive(token, tries=2):
+                    return
         raise NoAnswer(
             "The shell's helper functions cannot be installed over this line.",
             "Check the line's speed and cable; is this a plain sh on FreeBSD?",
@@ -78,23 +78,28 @@ class PlainShell:
                 self.console.read_until_quiet(0.1, 1.0)
             self.console.write(b"\x15" + helpers.CARRIER.encode() + b"\r")
             try:
-                self._piece(frames, 0, "x", "x", 3)
+                self._piece(frames, "0", "x", "x", 3)
                 return self._decoder(frames)
             except NoAnswer:
                 continue
         raise NoAnswer("The root shell does not take commands.", _TAKE_OVER)
 
-    def _decoder(self, frames: Frames) -> str:
-        """Ask what decodes base64; the question is carried over in checked words itself."""
-        asked = helpers.word(helpers.DECODER.encode()).removesuffix(",")
+    def _script(self, frames: Frames, text: str, accept: Accept) -> bytes:
+        """Run `text`, which was carried over in checked words itself; return what it answers."""
+        asked = helpers.word(text.encode()).removesuffix(",")
         words = re.findall(r"(?:\\\\0\d{3}|[^\\]){1,20}", asked)
-        for number, word in enumerate(words):
-            self._piece(frames, number, word, word.replace("\\\\", "\\"), 40)
-        joined = "".join(f"$Z{number}" for number in range(len(words)))
+        names = [f"x{number}" for number in range(len(words))]
+        for name, word in zip(names, words, strict=True):
+            self._piece(frames, name, word, word.replace("\\\\", "\\"), 40)
+        joined = "".join(f"$Z{name}" for name in names)
         _, body = frames.ask(
-            f"eval $(printf %b {joined})",
-            lambda kind, body: kind == b"B" and _twice(body) is not None,
-            tries=6,
+            f"eval $(printf %b {joined})", accept, refused=lambda *_: True, tries=20
+        )
+        return body
+
+    def _decoder(self, frames: Frames) -> str:
+        body = self._script(
+            frames, helpers.DECODER, lambda kind, body: kind == b"B" and _twice(body) is not None
         )
         name = _twice(body) or ""
         if name not in helpers.DECODERS:
@@ -104,13 +109,13 @@ class PlainShell:
             )
         return helpers.DECODERS[name]
 
-    def _piece(self, frames: Frames, number: int, piece: str, seen: str, tries: int) -> None:
+    def _piece(self, frames: Frames, name: str, piece: str, seen: str, tries: int) -> None:
         """Type one piece until the target has it as `seen`; a damaged one changes nothing there."""
-        crc = helpers.carried(number, seen)
+        crc = helpers.carried(name, seen)
         frames.ask(
-            f"k {number} {crc} {piece}",
-            exactly(b"K", f"{number}:{crc}"),
-            refused=starting(b"K", f"{number}:".encode()),
+            f"k {name} {crc} {piece}",
+            exactly(b"K", f"{name}:{crc}"),
+            refused=starting(b"K", f"{name}:".encode()),
             tries=tries,
         )
 
@@ -121,7 +126,7 @@ class PlainShell:
         while encoded:
             piece = encoded[:width]
             try:
-                self._piece(frames, number, piece, piece, 3 if width > _SHORT_PIECE else 40)
+                self._piece(frames, str(number), piece, piece, 3 if width > _SHORT_PIECE else 40)
             except NoAnswer:
                 if width == _SHORT_PIECE:
                     raise
@@ -129,15 +134,6 @@ class PlainShell:
                 continue
             number, encoded = number + 1, encoded[width:]
         return number
-
-    def _sum(self, frames: Frames, line: str, number: int, tries: int = 12) -> int:
-        start = f"{number}:".encode()
-        _, body = frames.ask(
-            line,
-            lambda kind, body: kind == b"K" and re.fullmatch(start + rb"\d+", body) is not None,
-            tries=tries,
-        )
-        return int(body.split(b":")[1])
 
 
 def _twice(body: bytes) -> str | None:
