@@ -122,7 +122,7 @@ QUIET = "cd /; set +o emacs +o vi; unset ENV HISTFILE IFS; PS1= PS2=; stty -echo
 # Without quotes where it can be: a lost one would leave the shell waiting for its twin.
 CARRIER = (
     "k(){ A=$(printf %s:%s $1 $3|cksum);A=${A%% *};"
-    "test $A = $2&&eval Z$1=\\$3;printf \\\\036K%s:%s\\\\037 $1 $A;}"
+    "test $A = $2&&eval Z$1=\\$3||A=0;printf \\\\036K%s:%s\\\\037 $1 $A;}"
 )
 DECODERS = {"b64decode": "b64decode -r", "base64": "base64 -d"}
 DECODER = (

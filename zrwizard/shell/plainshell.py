@@ -91,10 +91,10 @@ class PlainShell:
         names = [f"x{number}" for number in range(len(words))]
         for name, word in zip(names, words, strict=True):
             self._piece(frames, name, word, word.replace("\\\\", "\\"), 40)
-        joined = "".join(f"$Z{name}" for name in names)
-        _, body = frames.ask(
-            f"eval $(printf %b {joined})", accept, refused=lambda *_: True, tries=20
-        )
+        # The whole once more: a line that lost one of its words would be another script.
+        whole = "".join(f"$Z{name}" for name in names)
+        self._piece(frames, "x", whole, asked.replace("\\\\", "\\"), 40)
+        _, body = frames.ask("eval $(printf %b $Zx)", accept, tries=20)
         return body
 
     def _decoder(self, frames: Frames) -> str:
