@@ -284,7 +284,8 @@ def test_nothing_wrong_is_ever_reported(cell, kind, campaigns, record_property):
     record_property("fuzz", json.dumps(row))
     if CELLS[cell].exact:
         assert not errors, f"{tally.errors}"
-        assert not tally.bring_up, f"{tally.bring_up}"
+        # A prompt with noise in it is not recognised, and then shown: that is what is wanted there.
+        assert not set(tally.bring_up) - {"Unidentified"}, f"{tally.bring_up}"
 
 
 FRAMES = (

@@ -22,6 +22,7 @@ from zrwizard.shell.protocol import Frames
 
 _PROBES = 3
 _STRAY_BYTES = 300
+_CHATTER = 3
 _QUIET = (State.SILENT, State.MESSAGES, State.BURIED)
 _VAGUE = (*_QUIET, State.UNKNOWN)
 _BY_HAND = (
@@ -58,6 +59,7 @@ class BringUp(Looking):
         super().__init__(console, screen, on_state, pace)
         self._leading = Leading(self, password)
         self._still = 0
+        self._chatter = 0
 
     def to_root_prompt(self, patience: float = 240.0, *, left: Left | None = None) -> bool:
         """Lead the console to a root prompt; True when a quiet shell of session `left` is there.
@@ -93,10 +95,15 @@ class BringUp(Looking):
         return state in _QUIET or (state is State.UNKNOWN and left is not None)
 
     def _stands_still(self, state: State) -> bool:
-        """Whether nothing but a stray kernel message comes, as where a prompt was long printed."""
+        """Whether nothing but kernel messages comes, as where a prompt was long printed.
+
+        A driver may chatter for ever: after a while it is not waited for any more.
+        """
         if state in (State.SILENT, State.BURIED):
             return True
-        return self.listen(self.pace.still, state) < _STRAY_BYTES and self.state() in _VAGUE
+        few = self.listen(self.pace.still, state) < _STRAY_BYTES
+        self._chatter += state is State.MESSAGES
+        return (few or self._chatter >= _CHATTER) and self.state() in _VAGUE
 
     def _wait(self, state: State, deadline: float) -> None:
         """A machine that boots is waited for; a screen that stands still is shown and left."""
