@@ -36,6 +36,7 @@ _ROUNDS = 60
 _SILENCE = 75.0
 _GONE = re.compile(rb"Console type \[[^]]*\]: $|(?:^|\n)(db|mountroot)> $")
 _LOGIN = re.compile(rb"(?:^|\n)[^\n]{0,60}(login: |Password:)$")
+_STRANGER = re.compile(rb"\bzq: ([Cc]ommand )?not found")
 # Menus, dialogs and size queries place the cursor, which kernel messages and line editors do not.
 _STRANGE = re.compile(
     rb"\x1b\[[0-9;]*[HJr]|\x1b[c78]|---<<BOOT>>---|Autoboot in |bootstrap loader|EFI loader"
@@ -138,6 +139,8 @@ class Frames:
     def _notice(self, seen: bytes, prompts: bool) -> None:
         """Raise when the console stands at a prompt that is not ours."""
         text = seen[-400:].replace(b"\r", b"")
+        if _STRANGER.search(text):
+            self._gone(text)
         if text != self._tail:
             self._tail = text
         elif _GONE.search(text) or (self._doubted and _LOGIN.search(text)):
