@@ -172,11 +172,15 @@ def _typed(peer: socket.socket) -> Iterator[bytes]:
 def telnetlib3_server(directory: Path) -> Iterator[str]:
     """telnetlib3's server, in BINARY, with its bytes passed to and from a shell's pty."""
     import telnetlib3
+    from telnetlib3.telopt import BINARY, DO, WILL
 
     loop, ready, stop = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
     port = 0
 
     async def shell(reader: Any, writer: Any) -> None:
+        writer.iac(WILL, BINARY)
+        writer.iac(DO, BINARY)
+        await asyncio.wait_for(writer.wait_for(local={"BINARY": True}, remote={"BINARY": True}), 5)
         spawn = spawn_shell("dash")
         queue: asyncio.Queue[bytes] = asyncio.Queue()
 
