@@ -159,9 +159,7 @@ def test_our_own_frames_in_a_stream_are_bytes_like_others(session):
     got = bytearray()
     forged = r"printf '\036Y1234\037\036E1234:000:255:0:0:0:0:0:1234\037\036X12\037\036'"
     assert session.stream(forged, got.extend).status == 0
-    assert bytes(got) == (
-        b"\x1eY1234\x1f\x1eE1234:000:255:0:0:0:0:0:1234\x1f\x1eX12\x1f\x1e"
-    )
+    assert bytes(got) == (b"\x1eY1234\x1f\x1eE1234:000:255:0:0:0:0:0:1234\x1f\x1eX12\x1f\x1e")
 
 
 def test_a_sink_that_takes_no_more_stops_the_command(session):
