@@ -79,7 +79,7 @@ CELLS = {
     "all": Cell(
         Faults(
             *(0.002, 0.001, 0.001, 0.001, 0.001, 0.001, 0.0005),
-            *(0.002, 0.002, 0.0005, 0.0002, 0.0002, 0.00005),
+            *(0.002, 0.002, 0.0005, 0.0002, 0.0002, 0.0),
             echo=0.02,
         ),
         5,
@@ -166,6 +166,8 @@ class Campaign:
         except ConsoleError as error:
             self.tally.bring_up[type(error).__name__] += 1
             return None
+        if not self.cell.exact:
+            session.reconnect_for = 20.0
         return session
 
     def commands(self, session: ShellSession, host: Host, number: int, count: int) -> int:
