@@ -331,12 +331,12 @@ def status_line(spawn: Any) -> bytes:
     newest = 0
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, IndexError):
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
                 if int(fields[2]) == group and fields[0] != "Z":
                     newest = max(newest, int(entry.name))
     name, where = "sh", "running"
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, IndexError):
         name = Path(f"/proc/{newest}/comm").read_text().strip()
         where = Path(f"/proc/{newest}/wchan").read_text().strip()
         if b"read who" in Path(f"/proc/{newest}/cmdline").read_bytes():
