@@ -444,13 +444,13 @@ class Host:
             except (pexpect.EOF, OSError, ValueError):
                 return
 
-    def restart(self, wipe: Path | None = None) -> None:
+    def restart(self, wipe: Path | None = None, *, login: bool = True) -> None:
         """Power off and on: another boot, and a login first; `wipe` was on a memory disk."""
         self._stop.set()
         with self._reading:
-            self._again(wipe)
+            self._again(wipe, login)
 
-    def _again(self, wipe: Path | None) -> None:
+    def _again(self, wipe: Path | None, login: bool) -> None:
         self._kept = b""
         self.spawn.close(force=True)
         self.boot.write_text(str(int(self.boot.read_text()) + 1))
@@ -458,7 +458,7 @@ class Host:
             for path in sorted(wipe.rglob("*"), reverse=True):
                 path.unlink() if path.is_file() or path.is_symlink() else path.rmdir()
             wipe.rmdir()
-        self.spawn = spawn_shell(self.kind, self.boot, login=True)
+        self.spawn = spawn_shell(self.kind, self.boot, login=login)
 
     def end(self) -> None:
         """Stop everything."""

@@ -107,6 +107,19 @@ def test_a_machine_that_restarted_meanwhile_is_lost_and_never_a_status(server, w
         list(pool.map(one, offsets))
 
 
+def test_a_prompt_that_does_not_know_us_is_another_machine_at_once(tmp_path):
+    """Its first prompt is lost with the cut, and messages bury the next ones: a silent console."""
+    host = Host(faults=Faults(noise=0.002), seed=3)
+    with session_on(host) as session:
+        home = Path(session.home)
+        host.on_cut_do.append(lambda: host.restart(home, login=False))
+        threading.Timer(0.5, host.lines[-1].cut).start()
+        began = time.monotonic()
+        with pytest.raises(MachineLost, match="went away|restarted"):
+            session.run("sleep 30; echo over", timeout=60)
+        assert time.monotonic() - began < session.reconnect_for / 2
+
+
 def test_a_machine_that_does_not_come_back_is_lost_after_the_time_that_was_given(tmp_path):
     host = Host()
     with session_on(host, reconnect_for=3.0) as session:

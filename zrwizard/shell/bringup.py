@@ -144,8 +144,11 @@ class BringUp(Looking):
         deaf = left is not None and not left.answers_status and status is None
         if not (reads and status is not None and status[1] == b"sh") and not deaf:
             return False
-        if left is not None and Frames(self.console).alive(left.token):
-            return True
+        if left is not None:
+            frames = Frames(self.console)
+            if frames.alive(left.token):
+                return True
+            self.feed(frames.strangers_answer()[0])
         # A sh waits in silence, so its prompt and its echo were turned off: turn them on again.
         self.console.write(b"\x15PS1='# '; stty echo\r")
         return False

@@ -92,6 +92,8 @@ class Looking:
 
     def feed(self, data: bytes) -> None:
         """Draw `data`; answer a size query that came with it."""
+        if not data:
+            return
         self._heard = True
         self.seen = (self.seen + data)[-_KEEP:]
         self.screen.feed(data)

@@ -36,7 +36,7 @@ _ROUNDS = 60
 _SILENCE = 75.0
 _GONE = re.compile(rb"Console type \[[^]]*\]: $|(?:^|\n)(db|mountroot)> $")
 _LOGIN = re.compile(rb"(?:^|\n)[^\n]{0,60}(login: |Password:)$")
-_STRANGER = re.compile(rb"\bzq: ([Cc]ommand )?not found")
+_STRANGER = re.compile(rb"\bz[qv]: ([Cc]ommand )?not found")
 # Menus, dialogs and size queries place the cursor, which kernel messages and line editors do not.
 _STRANGE = re.compile(
     rb"\x1b\[[0-9;]*[HJr]|\x1b[c78]|---<<BOOT>>---|Autoboot in |bootstrap loader|EFI loader"
@@ -427,6 +427,11 @@ class Frames:
         except NoAnswer:
             return False
         return True
+
+    def strangers_answer(self) -> tuple[bytes, bool]:
+        """Return what came instead of an answer, and whether it is a shell without our helpers."""
+        said = self.console.unread()
+        return said, _STRANGER.search(said) is not None
 
     def boot_mark(self) -> tuple[bytes, bytes]:
         """Return the last command's id (`-` for none), and what changes with every restart."""

@@ -30,13 +30,21 @@ def is_there(way: BringUp, frames: Frames, left: Left, patience: float) -> bool:
         answer = frames.console.read_until_quiet(0.3, 1.5)
         status = _STATUS.search(answer)
         if status is not None and status[2] == b"ttyin":
-            return status[1] == b"sh" and frames.alive(left.token, tries=6)
+            if status[1] == b"sh" and frames.alive(left.token, tries=6):
+                return True
+            way.feed(frames.strangers_answer()[0])
+            return False
         if status is None:
             unanswered += 1
             if left.answers_status and unanswered >= _PROBES:
                 return False
-            if not left.answers_status and frames.alive(left.token, tries=2):
-                return True
+            if not left.answers_status:
+                if frames.alive(left.token, tries=2):
+                    return True
+                said, strange = frames.strangers_answer()
+                way.feed(said)
+                if strange:
+                    return False
         if time.monotonic() > until:
             return False
     return False
