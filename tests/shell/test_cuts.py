@@ -115,7 +115,7 @@ def test_a_prompt_that_does_not_know_us_is_another_machine_at_once(tmp_path):
         host.on_cut_do.append(lambda: host.restart(home, login=False))
         threading.Timer(0.5, host.lines[-1].cut).start()
         began = time.monotonic()
-        with pytest.raises(MachineLost, match="went away|restarted"):
+        with pytest.raises(MachineLost, match=r"went away|restarted"):
             session.run("sleep 30; echo over", timeout=60)
         assert time.monotonic() - began < session.reconnect_for / 2
 

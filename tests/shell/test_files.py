@@ -11,6 +11,7 @@ from noise import SHELLS, Faults, open_session
 
 from zrwizard.console.errors import Cancelled, NoAnswer, Refused
 from zrwizard.secrets import Secret, Secrets
+from zrwizard.shell import carry
 from zrwizard.shell.helpers import BLOCK
 
 EVERY_BYTE = bytes(range(256)) * 150
@@ -101,6 +102,24 @@ def test_what_is_no_file_is_refused_by_name(session, tmp_path):
     with pytest.raises(Refused, match="no/such/dir"):
         session.upload(str(tmp_path / "no/such/dir/file"), b"data")
     assert session.run("echo on").text == "on\n"
+
+
+def test_a_damaged_line_is_refused_without_what_was_in_it(session):
+    """A lost byte glues a secret's part to the id before it; the refusal shows no more of it."""
+    part = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0"
+    frames = session._frames
+    _, said = frames.ask(f"zp ab{part} 12", lambda kind, _: kind == b"N", tries=2)
+    assert said == b"ab" + part.encode()[:6]
+
+
+def test_what_a_secrets_broken_upload_left_is_removed_by_the_next_session(tmp_path):
+    token = f"b{os.getpid():x}"
+    session, _ = open_session(token=token, log=tmp_path / "log")
+    left = Path(session.home) / f"up-{carry.UNNAMED}12345678"
+    left.write_bytes(b"half a secret")
+    session.take_back()
+    assert not left.exists()
+    session.close()
 
 
 def test_a_secret_that_is_uploaded_is_nowhere_else(tmp_path):

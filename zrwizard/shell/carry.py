@@ -20,6 +20,8 @@ from zrwizard.shell.frames import Sum
 from zrwizard.shell.helpers import BLOCK
 
 T = TypeVar("T")
+UNNAMED = "s"
+"""What the name of a secret's unfinished upload begins with; the next session removes it."""
 
 
 class Session(Protocol):
@@ -46,8 +48,8 @@ def send(session: Session, path: str, data: bytes | Secret, mode: int, done: Don
     raw = data.reveal() if isinstance(data, Secret) else data
     mask = repr(data) if isinstance(data, Secret) else None
     # A name that follows from a secret would tell something of it.
-    seed = secrets.token_bytes(8) if mask else path.encode() + b"\0" + raw
-    name = hashlib.sha256(seed).hexdigest()[:8]
+    known = hashlib.sha256(path.encode() + b"\0" + raw).hexdigest()
+    name = UNNAMED + secrets.token_hex(4) if mask else known[:8]
 
     def move() -> None:
         at = _begun(session, name, raw)

@@ -44,7 +44,7 @@ FUNCTIONS = r"""umask 077
 _id=- _rc=- _so=0 _oc=0 _se=0 _ec=0
 if [ -r "$_h/last" ]; then read -r _id _rc _so _oc _se _ec <"$_h/last"; fi
 case $_id in ??*) ;; *) _id=- _rc=-;; esac
-zn() { printf '\036N%s\037' "$1"; }
+zn() { printf '\036N%.8s\037' "$1"; }
 zj() { _j=0
 while [ "$_j" -lt "$1" ]; do eval "printf '%s\\n' \"\$_p$_j\""; _j=$((_j+1)); done; }
 zp() { _k=$(cksum <<zp
