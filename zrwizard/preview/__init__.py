@@ -1,0 +1,1 @@
+"""What changed between snapshots: found, gathered into one tree, shown; nothing is written."""
