@@ -15,34 +15,32 @@ from zrwizard.plan import Command, Danger, Phase, Plan, Problem, Step
 
 FLOW = "preview"
 TITLE = "Look at what changed (read-only)"
-UNDO = "undo"
-"""The part of a run's journal that holds what takes its mounts away again."""
 _NAME_MAX = 255
 _MOUNT_SECONDS = 120.0
 _COPY_SECONDS = 3600.0
 
 
-def mounts_dir(home: str) -> str:
-    """Return the directory below the run's `home` that holds its mount points."""
-    return f"{home}/mounts"
+def mounts_dir(home: str, turn: int = 1) -> str:
+    """Return the directory below the run's `home` that holds the mounts of its plan `turn`."""
+    return f"{home}/mounts-{turn}"
 
 
-def mount_point(home: str, number: int) -> str:
-    """Return where the dataset `number` (from 1) of a mount plan is mounted."""
-    return f"{mounts_dir(home)}/{number}"
+def mount_point(home: str, number: int, turn: int = 1) -> str:
+    """Return where the dataset `number` (from 1) of the mount plan `turn` is mounted."""
+    return f"{mounts_dir(home, turn)}/{number}"
 
 
 # --- mounting what is not mounted -----------------------------------------------------------------
 
 
-def mount_plan(token: str, home: str, datasets: Sequence[str]) -> Plan:
+def mount_plan(token: str, home: str, datasets: Sequence[str], turn: int = 1) -> Plan:
     """Return the plan that mounts `datasets` read-only, each in a private directory of its own.
 
-    `home` is the run's private directory on the target (mode 700). Source: mount(8), facts B5 on
-    why zfs diff wants them mounted.
+    `home` is the run's private directory on the target (mode 700), `turn` counts its mount plans.
+    Source: mount(8); facts B5 on why zfs diff wants them mounted.
     """
     steps = [
-        _mount_step(name, mount_point(home, number), number)
+        _mount_step(name, mount_point(home, number, turn), number)
         for number, name in enumerate(datasets, 1)
     ]
     return Plan(
@@ -54,14 +52,15 @@ def mount_plan(token: str, home: str, datasets: Sequence[str]) -> Plan:
     )
 
 
-def undo_plan(token: str, home: str, datasets: Sequence[str]) -> Plan:
+def undo_plan(token: str, home: str, datasets: Sequence[str], turn: int = 1) -> Plan:
     """Return the plan that takes away what `mount_plan` made, however far that had come."""
-    points = {mount_point(home, number): name for number, name in enumerate(datasets, 1)}
+    points = [mount_point(home, number, turn) for number in range(1, len(datasets) + 1)]
     steps = [
-        _unmount_step(name, point, number) for number, (point, name) in enumerate(points.items(), 1)
+        _unmount_step(name, point, number)
+        for number, (name, point) in enumerate(zip(datasets, points, strict=True), 1)
     ]
-    directories = " ".join(map(sh.quote, [*points, mounts_dir(home)]))
-    gone = f"[ ! -e {sh.quote(mounts_dir(home))} ]"
+    directories = " ".join(map(sh.quote, [*points, mounts_dir(home, turn)]))
+    gone = f"[ ! -e {sh.quote(mounts_dir(home, turn))} ]"
     steps.append(
         Step(
             id="tidy",
