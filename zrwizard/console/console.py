@@ -76,6 +76,10 @@ class Stream(Protocol):
         """Take what is its own of `data`; return the rest of it, which goes the usual way."""
         ...
 
+    def check(self) -> None:
+        """Raise what ends the waiting for it; asked several times a second."""
+        ...
+
 
 class Console:
     """A line with a reader thread and a transcript. Reading is for one thread at a time."""
@@ -247,6 +251,9 @@ class Console:
     def _check_cancel(self) -> None:
         if self.cancel.is_set():
             raise Cancelled("Stopped by the operator.", "Start zrwizard again to go on.")
+        stream = self._stream
+        if stream is not None:
+            stream.check()
 
     def close(self) -> None:
         """Stop the reader and close the line; never raises."""

@@ -70,10 +70,14 @@ class Transcript:
             self._event("i", self._secrets.redact(data).decode("utf-8", "replace"))
 
     def mark(self, text: str) -> None:
-        """Note what the bytes mean: the command in plain text, a state, a cut."""
+        """Note what the bytes mean: the command in plain text, a state, a cut.
+
+        Bytes of names that are no UTF-8 (surrogates, in `text`) are written as `\\xNN`.
+        """
         with self._lock:
             self._release()
-            self._event("m", self._secrets.redact_text(text))
+            plain = self._secrets.redact_text(text).encode("utf-8", "surrogateescape")
+            self._event("m", plain.decode("utf-8", "backslashreplace"))
 
     def resize(self, rows: int, columns: int) -> None:
         """Note how large the window is now."""

@@ -213,18 +213,23 @@ class ShellSession:
             return Result(end.status, talk.transcript(), b"", time.monotonic() - began)
 
     def stream(
-        self, text: str, sink: Callable[[bytes], None], *, timeout: float = 3600.0
+        self,
+        text: str,
+        sink: Callable[[bytes], None],
+        *,
+        timeout: float = 3600.0,
+        stop: threading.Event | None = None,
     ) -> Result:
         """Run `text` and give its standard output to `sink` as it comes, any size of it.
 
         `sink` is called in the reader's thread; what it raises stops the command and is raised
-        here. `Result.out` is empty, `Result.err` exact. Raises `NoAnswer` where size or cksum(1)
-        of what arrived are not those that were sent.
+        here, and so is `Cancelled` once `stop` is set. `Result.out` is empty, `Result.err` exact.
+        Raises `NoAnswer` where size or cksum(1) of what arrived are not those that were sent.
         """
         with self._turn(text):
             began = time.monotonic()
             command = Command(text, "s")
-            streaming = Streaming(command.id, sink)
+            streaming = Streaming(command.id, sink, stop)
             try:
                 with self.console.streaming(streaming):
                     end, gathering = self._frames.execute(command, timeout, moving=streaming.moving)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 
 from zrwizard.cksum import Cksum
+from zrwizard.console.errors import Cancelled
 from zrwizard.shell.frames import Sum
 
 
@@ -21,12 +23,16 @@ class Streaming:
     """Takes the bytes between a command's X and Y frames; see `console.Stream`.
 
     It runs in the reader's thread. An error of the sink is kept, and the rest is only counted.
+    Setting `stop` is an error of the sink too: `Cancelled`.
     """
 
-    def __init__(self, id: str, sink: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, id: str, sink: Callable[[bytes], None], stop: threading.Event | None = None
+    ) -> None:
         self._begin = b"\x1eX" + id.encode() + b"\x1f"
         self._end = re.compile(rb"\x1e[YE]%s[\x1f:]" % id.encode())
         self._sink = sink
+        self._stop = stop
         self._sum = Cksum()
         self._held = b""
         self._inside = False
@@ -84,10 +90,16 @@ class Streaming:
             except Exception as error:
                 self._error = error
 
-    def moving(self) -> bool:
-        """Whether bytes came since it was asked last; raises `SinkError` for the sink's error."""
+    def check(self) -> None:
+        """Raise `SinkError` for the sink's error, or once `stop` is set."""
         if self._error is not None:
             raise SinkError(self._error)
+        if self._stop is not None and self._stop.is_set():
+            raise SinkError(Cancelled("Stopped by the operator.", "Start it again to go on."))
+
+    def moving(self) -> bool:
+        """Whether bytes came since it was asked last; raises as `check` does."""
+        self.check()
         moved, self._seen = self._sum.size != self._seen, self._sum.size
         return moved
 
