@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from . import sh, text
 from .errors import ParseError
 
 _MOUNT = re.compile(r"(\S.*?)\s+(/.*?)\s+(\S+)\s+(\S+)\s+\d+\s+\d+\s*")
+_ANY_ROW = re.compile(rb"(\S.*?)[ \t]+([a-z0-9_.]+)\t\S+[ \t]+[0-9]+ [0-9]+")
+_POINT = re.compile(rb"[ \t]+(/.*)")
 _ROOM = re.compile(r"(\S.*?)\s+(\d+)\s+(\d+)\s+(-?\d+)\s+(?:\d+%|-)\s+(/.*)", re.ASCII)
 
 
@@ -36,6 +40,14 @@ class Room:
     used: int
     available: int
     point: str
+
+
+@dataclass(frozen=True, slots=True)
+class ZfsMounts:
+    """Where datasets are mounted, and which of them lie hidden below a later mount."""
+
+    points: dict[str, bytes]
+    hidden: frozenset[str]
 
 
 # --- commands ---------------------------------------------------------------------------------
@@ -79,6 +91,45 @@ def parse_mounted(output: str) -> tuple[Mount, ...]:
         options = tuple(word for word in row[4].split(",") if word)
         found.append(Mount(row[1], row[2], row[3], options))
     return tuple(found)
+
+
+def parse_zfs(output: bytes, datasets: Collection[str]) -> ZfsMounts:
+    """The mounts of `datasets`, of `mount -p`. Lines that cannot be read are passed over.
+
+    Blanks part the columns of `mount -p` and may stand in names too, so a row belongs to the
+    longest dataset's name with which it begins. One with two rows is left out: a mountpoint may
+    hold a newline, and what follows it could look like a row.
+    """
+    found: list[tuple[str | None, bytes]] = []
+    for line in output.split(b"\n"):
+        row = _ANY_ROW.fullmatch(line)
+        if not row:
+            continue
+        head = os.fsdecode(row[1])
+        names = [name for name in _beginnings(head) if name in datasets]
+        point = _POINT.fullmatch(row[1], len(os.fsencode(names[0]))) if names else None
+        if point and row[2] == b"zfs":
+            found.append((names[0], point[1]))
+        elif other := re.fullmatch(rb"\S.*?[ \t]+(/.*)", row[1]):
+            found.append((None, other[1]))
+    names_seen = [name for name, _ in found]
+    return ZfsMounts(
+        {name: point for name, point in found if name and names_seen.count(name) == 1},
+        frozenset(
+            name
+            for at, (name, point) in enumerate(found)
+            if name and any(_covers(later, point) for _, later in found[at + 1 :])
+        ),
+    )
+
+
+def _beginnings(head: str) -> list[str]:
+    """What stands before each run of blanks, the longest first."""
+    return [head[: match.start()] for match in re.finditer(r"[ \t]+(?=/)", head)][::-1]
+
+
+def _covers(later: bytes, point: bytes) -> bool:
+    return point == later or point.startswith(later.rstrip(b"/") + b"/")
 
 
 def parse_room(output: str) -> tuple[Room, ...]:

@@ -49,6 +49,25 @@ def estimate(snapshot: str) -> str:
     return sh.command("zfs", "send", "-nvP", "-R", snapshot)
 
 
+def estimate_between(
+    older: str | None,
+    newer: str,
+    *,
+    every: bool = False,
+    compressed: bool = False,
+    raw: bool = False,
+) -> tuple[str, ...]:
+    """Command: what a stream from one snapshot to another would hold, for `parse_estimate`.
+
+    Without `older` it is a full stream. With `every` the snapshots between are in it too (-I).
+    Both names are full. Without an option the guess counts blocks as they are before compression;
+    with `compressed` (-c) and `raw` (-w, which needs no key) as they lie on disk.
+    """
+    form = ("-w",) if raw else ("-c",) if compressed else ()
+    base = () if older is None else ("-I" if every else "-i", older)
+    return ("zfs", "send", "-nvP", *form, *base, newer)
+
+
 # --- parsers ----------------------------------------------------------------------------------
 
 
