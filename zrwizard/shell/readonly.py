@@ -6,8 +6,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from zrwizard.console.errors import Refused
+from zrwizard.console.errors import Cancelled, Refused
+from zrwizard.freebsd import sh
 from zrwizard.shell.api import Result
+from zrwizard.shell.readonly_grammar import complaint
+from zrwizard.shell.readonly_words import words
 
 
 class NotReadOnly(Refused):
@@ -56,7 +59,16 @@ class ReadOnly:
 
     def text(self, argv: Sequence[str]) -> str:
         """The sh text that `run` and `stream` would type. Raises `NotReadOnly`."""
-        raise NotImplementedError
+        # What is checked must be what is typed, whatever becomes of the caller's list meanwhile.
+        given = tuple(argv)
+        said = complaint(given, temporary=self.__temporary)
+        if said:
+            raise _refusal(f"A preview only looks, and this command could do more: {said}.")
+        text = sh.join(given)
+        # Two readings by different code: what the shell will see is exactly what was checked.
+        if words(text) != given:
+            raise _refusal(f"A preview's command would be read otherwise by a shell: {text!r}.")
+        return text
 
     def run(self, argv: Sequence[str], *, timeout: float = 60.0) -> Result:
         """Run `argv`; see `Shell.run`. Raises `NotReadOnly`, `ConsoleError`."""
@@ -75,4 +87,11 @@ class ReadOnly:
         Setting `stop` ends the command on the target within about a second; `Cancelled` is
         raised then, and the shell can be used further.
         """
-        return self.__stream(self.text(argv), sink, timeout=timeout, stop=stop)
+        text = self.text(argv)
+        if stop is not None and stop.is_set():
+            raise Cancelled("Stopped by the operator.", "Start it again to go on.")
+        return self.__stream(text, sink, timeout=timeout, stop=stop)
+
+
+def _refusal(what: str) -> NotReadOnly:
+    return NotReadOnly(what, "Nothing was typed. This is a fault of zrwizard: please report it.")
