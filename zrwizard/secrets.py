@@ -36,6 +36,10 @@ class Secret:
         """Return the secret as a file's content: ending in a newline, as a private key must."""
         return self if self._value.endswith(b"\n") else Secret(self.name, self._value + b"\n")
 
+    def called(self, name: str) -> Secret:
+        """Return the same secret under another name."""
+        return Secret(name, self._value)
+
     def __repr__(self) -> str:
         return f"<secret:{self.name}>"
 

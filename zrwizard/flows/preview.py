@@ -8,8 +8,11 @@ a received tree over the live paths that it was made from (restore-pitfalls 5).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from zrwizard.facts import Facts
 from zrwizard.flows import shtext
+from zrwizard.flows.moves import Answers, Key, Move, Stuck
 from zrwizard.freebsd import sh
 from zrwizard.plan import Command, Danger, Phase, Plan, Problem, Step
 
@@ -28,6 +31,33 @@ def mounts_dir(home: str, turn: int = 1) -> str:
 def mount_point(home: str, number: int, turn: int = 1) -> str:
     """Return where the dataset `number` (from 1) of the mount plan `turn` is mounted."""
     return f"{mounts_dir(home, turn)}/{number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The flow by its name. It plans nothing by itself: what it shows, the operator walks through.
+
+    `keys` are what its screens may be told beforehand.
+    """
+
+    name: str = FLOW
+    title: str = TITLE
+    keys: tuple[Key, ...] = (
+        Key("preview.tree", "The dataset to look at.", "zroot"),
+        Key("preview.from", "The older snapshot, without the dataset.", "daily-1"),
+        Key("preview.to", "The newer one, newest, or now.", "newest", "newest"),
+        Key("preview.recursive", "Every dataset below it as well: yes or no.", "yes", "no"),
+    )
+
+    def next_move(self, facts: Facts, answers: Answers) -> Move:
+        """There is no plan at its end, and so no question that leads to one."""
+        del facts, answers
+        return Stuck(
+            (Problem(FLOW, "A preview makes no plan.", "Look with: zrwizard preview --console …"),)
+        )
+
+
+PREVIEW = Preview()
 
 
 # --- mounting what is not mounted -----------------------------------------------------------------

@@ -218,6 +218,8 @@ def check(args: argparse.Namespace) -> None:
         raise Misused("--get has no path.", "Say, --get /etc/rc.conf.")
     if args.list and (args.get is not None or args.older or args.newer):
         raise Misused("--list lists the moments; it takes no --from, --to and --get.")
+    if (args.csv or args.markdown) and (args.list or args.get is not None):
+        raise Misused("--csv and --markdown tell comparisons; --list comes in lines or --json.")
 
 
 def _check_two(args: argparse.Namespace) -> None:

@@ -94,6 +94,14 @@ class Session:
                     self._hard.set()
                 return
 
+    def trouble(self) -> ConsoleError | None:
+        """Return what is wrong with the console now, None where it answers."""
+        try:
+            self.__inner.run(":", timeout=_TIDY_SECONDS)
+        except ConsoleError as error:
+            return error
+        return None
+
     # -- agreed plans -----------------------------------------------------------------------------
 
     def mount_plan(self, datasets: Sequence[str]) -> Plan:
