@@ -5,9 +5,14 @@ from __future__ import annotations
 from zrwizard.preview.events import Pair
 
 
-def text(path: bytes) -> str:
+def argument(path: bytes) -> str:
     """`path` as an argument of a command; every byte of it reaches the target (see `Command`)."""
     return path.decode("utf-8", "surrogateescape")
+
+
+def is_snapshot(name: str) -> bool:
+    """Whether `name` is a snapshot's, and not that of a dataset as it is now."""
+    return "@" in name
 
 
 def relative(mount: bytes, path: bytes) -> bytes | None:
@@ -24,22 +29,38 @@ def in_snapshot(mount: bytes, snapshot: str, path: bytes) -> bytes | None:
     `mount` is the mountpoint of the snapshot's own dataset. None where `path` is not below it.
     """
     rest = relative(mount, path)
-    if rest is None:
+    return None if rest is None else _joined(mount, snapshot, rest)
+
+
+def crosses(pair: Pair) -> str | None:
+    """The dataset of the older snapshot where it is another than the pair's (a promotion)."""
+    owner = (pair.older or "").partition("@")[0]
+    return owner if owner and owner != pair.dataset else None
+
+
+def older_path(pair: Pair, path: bytes, owner_mount: bytes | None = None) -> bytes | None:
+    """Where the older version of `path` is read; None where nothing leads to it.
+
+    `path` is as zfs diff names it, below the pair's mount. Where the older snapshot belongs to
+    another dataset (`crosses`), `owner_mount` is where that one is mounted.
+    """
+    if pair.older is None or pair.mount is None:
         return None
+    mount = owner_mount if crosses(pair) else pair.mount
+    rest = relative(pair.mount, path)
+    return None if mount is None or rest is None else _joined(mount, pair.older, rest)
+
+
+def newer_path(pair: Pair, path: bytes) -> bytes | None:
+    """Where the newer version of `path` is read, the live file where the newer side is now."""
+    if pair.newer is None or pair.mount is None:
+        return None
+    if is_snapshot(pair.newer):
+        return in_snapshot(pair.mount, pair.newer, path)
+    return None if relative(pair.mount, path) is None else path
+
+
+def _joined(mount: bytes, snapshot: str, rest: bytes) -> bytes:
     tag = snapshot.partition("@")[2].encode()
-    return b"/".join(part for part in (mount.rstrip(b"/"), b".zfs/snapshot", tag, rest) if part)
-
-
-def is_snapshot(name: str) -> bool:
-    """Whether `name` is a snapshot's, and not that of a dataset as it is now."""
-    return "@" in name
-
-
-def below(mount: bytes, rest: bytes) -> bytes:
-    """The path of `rest` below `mount`."""
-    return mount.rstrip(b"/") + b"/" + rest
-
-
-def crosses(pair: Pair) -> bool:
-    """Whether the older snapshot lies in another dataset than the newer side (a promotion)."""
-    return pair.older is not None and pair.older.partition("@")[0] != pair.dataset
+    below = mount.rstrip(b"/") + b"/.zfs/snapshot/" + tag
+    return below + b"/" + rest if rest else below
