@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -112,15 +113,15 @@ def parse_zfs(output: bytes, datasets: Collection[str]) -> ZfsMounts:
             found.append((names[0], point[1]))
         elif other := re.fullmatch(rb"\S.*?[ \t]+(/.*)", row[1]):
             found.append((None, other[1]))
-    names_seen = [name for name, _ in found]
-    return ZfsMounts(
-        {name: point for name, point in found if name and names_seen.count(name) == 1},
-        frozenset(
-            name
-            for at, (name, point) in enumerate(found)
-            if name and any(_covers(later, point) for _, later in found[at + 1 :])
-        ),
-    )
+    rows = Counter(name for name, _ in found)
+    hidden: set[str] = set()
+    later: set[bytes] = set()
+    for name, where in reversed(found):
+        if name and not later.isdisjoint(_way(where)):
+            hidden.add(name)
+        later.add(where)
+    points = {name: where for name, where in found if name and rows[name] == 1}
+    return ZfsMounts(points, frozenset(hidden))
 
 
 def _beginnings(head: str) -> list[str]:
@@ -128,8 +129,10 @@ def _beginnings(head: str) -> list[str]:
     return [head[: match.start()] for match in re.finditer(r"[ \t]+(?=/)", head)][::-1]
 
 
-def _covers(later: bytes, point: bytes) -> bool:
-    return point == later or point.startswith(later.rstrip(b"/") + b"/")
+def _way(point: bytes) -> list[bytes]:
+    """A directory and all above it."""
+    parts = point.rstrip(b"/").split(b"/")
+    return [b"/".join(parts[:count]) or b"/" for count in range(1, len(parts) + 1)]
 
 
 def parse_room(output: str) -> tuple[Room, ...]:

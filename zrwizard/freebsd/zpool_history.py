@@ -60,9 +60,9 @@ class Event:
     txg: int | None = None
 
 
-def history(pool: str) -> tuple[str, ...]:
-    """Command: the commands that changed a pool, oldest first, times in UTC, for `parse`."""
-    return ("env", "TZ=UTC0", "zpool", "history", pool)
+def history(pool: str | None) -> tuple[str, ...]:
+    """Command: what changed a pool (None: each), oldest first, times in UTC, for `parse`."""
+    return ("env", "TZ=UTC0", "zpool", "history", *((pool,) if pool else ()))
 
 
 def parse(output: str, *, zone: str = "+0000") -> tuple[Event, ...]:

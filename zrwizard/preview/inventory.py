@@ -1,4 +1,4 @@
-"""What there is to compare: datasets, snapshots, mounts, and how they were called before.
+"""What to ask a machine about its datasets before a preview, and the answers read.
 
 Pure: `look_commands` says what to ask, `parse` reads the answers; the engine runs them.
 """
@@ -6,13 +6,30 @@ Pure: `look_commands` says what to ask, `parse` reads the answers; the engine ru
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from zrwizard.freebsd import zpool_history
+from zrwizard.freebsd import ParseError, mount, zfs_inspect, zpool_history
 from zrwizard.freebsd.zfs_inspect import Dataset, Snapshot
 from zrwizard.shell.api import Result
 
-from .events import Pair
+from .known import Inventory, Moment, timeline
+from .pairing import pairs
+
+__all__ = [
+    "Ask",
+    "Dataset",
+    "Inventory",
+    "Moment",
+    "NotThere",
+    "Snapshot",
+    "look_commands",
+    "more_commands",
+    "pairs",
+    "parse",
+    "timeline",
+]
+
+_ORIGIN = "origin of "
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +37,7 @@ class Ask:
     """One look: its `name`, the command, and whether nothing can be said without its answer.
 
     Where it is not `needed`, a failure or a missing answer becomes a sentence in
-    `Inventory.problems`.
+    `Inventory.problems`. The history of an old pool can be long: it may be given up.
     """
 
     name: str
@@ -28,78 +45,41 @@ class Ask:
     needed: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Inventory:
-    """What zfs knows of a tree (`root`, None for every pool), in the order of zfs list.
+class NotThere(LookupError):
+    """Something needed could not be listed: `what` happened, and what to do `now`."""
 
-    `mounts` tells where a file system is reached at the moment. `history` holds the events of
-    zpool history, oldest first; `release` is what `uname -r` says. `problems` are sentences about
-    what could not be learnt.
-    """
-
-    root: str | None
-    datasets: tuple[Dataset, ...]
-    snapshots: tuple[Snapshot, ...]
-    mounts: Mapping[str, bytes]
-    history: tuple[zpool_history.Event, ...] = ()
-    release: str = ""
-    problems: tuple[str, ...] = ()
-
-    def dataset(self, name: str) -> Dataset | None:
-        """The dataset of that name."""
-        raise NotImplementedError
-
-    def snapshot(self, name: str) -> Snapshot | None:
-        """The snapshot of that full name."""
-        raise NotImplementedError
-
-    def below(self, root: str) -> tuple[Dataset, ...]:
-        """`root` and its descendants, in the order of zfs list."""
-        raise NotImplementedError
-
-    def snapshots_of(self, dataset: str) -> tuple[Snapshot, ...]:
-        """A dataset's snapshots, oldest first (by createtxg)."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """All snapshots of one tag over a tree.
-
-    `creation` (seconds since 1970) and `createtxg` are those of the root's snapshot, or the newest
-    where the root lacks it. `count` of the `total` datasets have it. `used`, `referenced` and
-    `written` are sums in bytes over them; `at_once` says whether they were all taken in one
-    transaction (`zfs snapshot -r`).
-    """
-
-    tag: str
-    creation: int
-    createtxg: int
-    count: int
-    total: int
-    used: int
-    referenced: int
-    written: int
-    at_once: bool
-
-    @property
-    def complete(self) -> bool:
-        """Whether every dataset of the tree has it."""
-        return self.count == self.total
+    def __init__(self, what: str, now: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.now = now
 
 
 def look_commands(root: str | None) -> tuple[Ask, ...]:
     """What to ask about `root` and all below it, or about every pool; then `parse` the answers."""
-    raise NotImplementedError
+    pool = None if root is None else root.partition("/")[0]
+    return (
+        Ask("list", zfs_inspect.list_all(root)),
+        Ask("mountpoints", zfs_inspect.list_mountpoints(root), needed=False),
+        Ask("mounts", ("mount", "-p")),
+        Ask("history", zpool_history.history(pool), needed=False),
+        Ask("release", ("uname", "-r"), needed=False),
+    )
 
 
 def more_commands(inventory: Inventory) -> tuple[Ask, ...]:
-    """What to ask besides: origins outside of the tree; empty where nothing is missing.
+    """What to ask besides: datasets outside of the tree that its clones come from.
 
-    Ask, `parse` with `known=inventory`, and again until it is empty (each round is one clone
-    further).
+    Ask, `parse` with `known=inventory`, and again until this is empty: each round follows the
+    clones one step further, and asks about no dataset twice.
     """
-    raise NotImplementedError
+    origins = dict.fromkeys(
+        found.origin.partition("@")[0] for found in inventory.datasets if found.origin
+    )
+    missing = [name for name in origins if inventory.dataset(name) is None]
+    if not missing:
+        return ()
+    asks = [Ask(_ORIGIN + name, zfs_inspect.list_all(name, depth=1)) for name in missing]
+    return (*asks, Ask("mounts", ("mount", "-p")))
 
 
 def parse(
@@ -107,25 +87,103 @@ def parse(
 ) -> Inventory:
     """The inventory from the answers by the names of their `Ask`.
 
-    With `known`, what it holds is kept and the answers are added. Raises ParseError for output
-    that cannot be read or contradicts itself, and `LookupError` with a sentence where something
-    needed failed (no such dataset, no ZFS).
+    With `known`, what it holds is kept and the answers to `more_commands` are added. Raises
+    ParseError for output that cannot be read or contradicts itself, and `NotThere` where something
+    needed failed.
     """
-    raise NotImplementedError
+    if known is not None:
+        return _with_origins(known, answers)
+    _needed(answers, "list")
+    listed = zfs_inspect.parse(answers["list"].text)
+    if root is not None and not any(found.name == root for found in listed.datasets):
+        raise ParseError("zfs list", "the dataset that was asked for is missing", root)
+    problems: list[str] = []
+    names = {found.name for found in listed.datasets if found.kind == "filesystem"}
+    points: dict[str, bytes] = {}
+    if _came(answers, "mountpoints", "The mountpoints are not known", problems):
+        points = zfs_inspect.parse_mountpoints(answers["mountpoints"].out, names)
+        problems += [
+            f"The mountpoint of {name} cannot be told for certain."
+            for name in sorted(names - points.keys())
+        ]
+    datasets = tuple(replace(found, mountpoint=points.get(found.name)) for found in listed.datasets)
+    history: tuple[zpool_history.Event, ...] = ()
+    lost = "zpool history was not read, so renamed and destroyed datasets are not known"
+    if _came(answers, "history", lost, problems):
+        try:
+            history = zpool_history.parse(answers["history"].text)
+        except ParseError as failure:
+            problems.append(f"{lost}: {failure}")
+    release = answers["release"].text.strip() if "release" in answers else ""
+    inventory = Inventory(root, datasets, listed.snapshots, {}, history=history, release=release)
+    return _mounted(inventory, answers, problems)
 
 
-def timeline(inventory: Inventory, root: str) -> tuple[Moment, ...]:
-    """The moments of the tree of `root`, oldest first (by createtxg)."""
-    raise NotImplementedError
+def _with_origins(known: Inventory, answers: Mapping[str, Result]) -> Inventory:
+    datasets, snapshots = list(known.datasets), list(known.snapshots)
+    for name, answer in answers.items():
+        if not name.startswith(_ORIGIN):
+            continue
+        wanted = name.removeprefix(_ORIGIN)
+        if known.dataset(wanted) is not None:
+            continue
+        _needed(answers, name)
+        listed = zfs_inspect.parse(answer.text)
+        # Listing one level shows the children too, but not their snapshots.
+        datasets += [found for found in listed.datasets if found.name == wanted]
+        snapshots += [found for found in listed.snapshots if found.dataset == wanted]
+        if datasets[-1].name != wanted:
+            raise ParseError("zfs list", "the dataset that was asked for is missing", wanted)
+    more = replace(known, datasets=tuple(datasets), snapshots=tuple(snapshots))
+    return _mounted(more, answers, [])
 
 
-def pairs(
-    inventory: Inventory, root: str, older: str, newer: str | None, *, recursive: bool
-) -> tuple[Pair, ...]:
-    """What there is to compare between the tags `older` and `newer` (None: what is there now).
+def _mounted(inventory: Inventory, answers: Mapping[str, Result], more: list[str]) -> Inventory:
+    """The inventory with its mounts: the property where the table cannot be exact."""
+    _needed(answers, "mounts")
+    systems = {found.name: found for found in inventory.datasets if found.kind == "filesystem"}
+    table = mount.parse_zfs(answers["mounts"].out, systems)
+    mounts: dict[str, bytes] = {}
+    problems = [*inventory.problems, *more]
+    for name, found in systems.items():
+        if not found.mounted:
+            continue
+        point = _point(table.points.get(name), found.mountpoint)
+        if point is not None:
+            mounts[name] = point
+        else:
+            problems.append(f"{name} is mounted, but it cannot be told for certain where.")
+    hidden = table.hidden & mounts.keys()
+    return replace(inventory, mounts=mounts, hidden=hidden, problems=tuple(problems))
 
-    One pair for each dataset of the tree, parents before children, then what was destroyed or
-    moved out of the tree meanwhile. A pair that cannot be compared says why. Raises LookupError
-    with a sentence where `root` does not exist or nothing in the tree has a tag.
+
+def _point(table: bytes | None, prop: bytes | None) -> bytes | None:
+    """Where a file system is mounted, by mount(8) and by its property.
+
+    The table is right where the two differ (legacy, a property set with -u), but libxo, through
+    which mount(8) prints, damages what is not ASCII in the C locale.
     """
-    raise NotImplementedError
+    if table is not None and table.isascii() and b"?" not in table:
+        return table
+    if prop is not None and prop.startswith(b"/"):
+        return prop
+    return table
+
+
+def _needed(answers: Mapping[str, Result], name: str) -> None:
+    answer = answers.get(name)
+    if answer is None or answer.status != 0:
+        reason = answer.errors.strip() if answer else "it was not asked"
+        raise NotThere(
+            f"What is there could not be listed: {reason or 'no reason was given'}",
+            "Choose again from the list; it may have been destroyed or renamed meanwhile.",
+        )
+
+
+def _came(answers: Mapping[str, Result], name: str, lost: str, problems: list[str]) -> bool:
+    answer = answers.get(name)
+    if answer is not None and answer.status == 0:
+        return True
+    reason = answer.errors.strip() if answer else ""
+    problems.append(f"{lost}: {reason}" if reason else f"{lost}.")
+    return False
