@@ -158,7 +158,7 @@ _GET = Form(
 )
 _SEND = Form(
     "nvPcwLe",
-    {"i": is_snapshot},
+    {"i": is_snapshot, "I": is_snapshot},
     needs="n",
     operands=(is_snapshot,),
     least=1,
@@ -173,7 +173,7 @@ _ZFS = {
 }
 _ZPOOL = {
     "list": Form("Hp", {"o": _columns}, operands=(is_pool,), most=_MANY),
-    "history": Form("il", operands=(is_pool,), least=1, most=_MANY),
+    "history": Form("il", operands=(is_pool,), most=_MANY),
 }
 _PROGRAMS = {
     "dd": Form(operands=(_dd_operand,), least=1, most=4),
