@@ -17,6 +17,7 @@ from zrwizard.flows.base import Flow
 from zrwizard.flows.moves import Answers
 from zrwizard.headless import Headless, JsonLines, Lines, Printer
 from zrwizard.plan import Plan
+from zrwizard.preview.arguments import add_preview
 from zrwizard.run import crash, state
 from zrwizard.run.events import Exit, RunFinished
 from zrwizard.run.outcome import Outcome
@@ -95,12 +96,15 @@ def parser() -> argparse.ArgumentParser:
     add_console(
         commands.add_parser("console", help="a console as it is, or one command on it (--exec)")
     )
+    add_preview(
+        commands.add_parser("preview", help="what changed between snapshots; nothing is written")
+    )
     template = commands.add_parser("answers", help="print a commented answers file")
     template.add_argument("flow", choices=("restore",))
     rehearse = commands.add_parser(
         "rehearse", help="do it on simulated machines; nothing of this machine is touched"
     )
-    rehearse.add_argument("flow", nargs="?", choices=("restore",), default="restore")
+    rehearse.add_argument("flow", nargs="?", choices=("restore", "preview"), default="restore")
     _add_output(rehearse)
     rehearse.add_argument(
         "--seed",
@@ -183,6 +187,10 @@ def _command(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int
             return Exit.DONE
         case "restore":
             return _restore(args, secrets, state_dir)
+        case "preview":
+            from zrwizard.preview import command  # noqa: PLC0415 - pexpect loads slowly
+
+            return command.run(args, secrets, state_dir)
         case "rehearse":
             return _rehearse(args, secrets, state_dir)
         case "console":
@@ -195,9 +203,10 @@ def _command(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int
 
 def flow_named(name: str) -> Flow:
     """Return the flow called `name`."""
-    from zrwizard.flows.restore import RESTORE  # noqa: PLC0415 - most commands need no flow
+    from zrwizard.flows.preview import PREVIEW  # noqa: PLC0415 - most commands need no flow
+    from zrwizard.flows.restore import RESTORE  # noqa: PLC0415
 
-    return {"restore": RESTORE}[name]
+    return {RESTORE.name: RESTORE, PREVIEW.name: PREVIEW}[name]
 
 
 # --- restore --------------------------------------------------------------------------------------

@@ -12,16 +12,16 @@ from zrwizard.freebsd import zfs_send
 from zrwizard.freebsd.errors import ParseError
 from zrwizard.freebsd.zfs_inspect import Snapshot
 from zrwizard.headless import printable
-from zrwizard.preview.arguments import Form
+from zrwizard.preview.arguments import Form, Misused
 from zrwizard.preview.calling import Call, tell_plan
 from zrwizard.preview.engine import Engine
 from zrwizard.preview.inventory import Inventory
+from zrwizard.preview.one import refusals
 from zrwizard.preview.printing import counted, encoded, end_line, line, say, write
 from zrwizard.preview.relate import Relation, relate
 from zrwizard.preview.session import Door, Session, opened
 from zrwizard.preview.verdict import DIFFERENT, SAME, TROUBLE
 from zrwizard.report.markdown import size
-from zrwizard.run.events import Exit
 from zrwizard.shell.readonly import ReadOnly
 
 _NAMED = 5
@@ -90,9 +90,10 @@ def _open(stack: ExitStack, call: Call, door: Door, who: str) -> Session:
 
 def _look(call: Call, session: Session, root: str, who: str) -> Inventory:
     try:
-        return Engine(session.read_only(), lambda _told: None, call.cancel).look(root)
-    except LookupError as error:
-        raise LookupError(f"--{who}: {error.args[0] if error.args else error}") from None
+        with refusals():
+            return Engine(session.read_only(), lambda _told: None, call.cancel).look(root)
+    except Misused as error:
+        raise Misused(f"--{who}: {error.what}", error.now) from None
 
 
 def _check_cancel(call: Call) -> None:

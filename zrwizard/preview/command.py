@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from zrwizard import cli
-from zrwizard.console.errors import Cancelled, ConsoleError, Refused
+from zrwizard.console.errors import Cancelled, ConsoleError
 from zrwizard.flows.moves import Answers
 from zrwizard.flows.preview import PREVIEW
 from zrwizard.freebsd.errors import ParseError
@@ -24,6 +24,7 @@ from zrwizard.run import crash, state
 from zrwizard.run.events import Exit
 from zrwizard.run.outcome import Outcome
 from zrwizard.secrets import Secrets
+from zrwizard.shell.readonly import NotReadOnly
 
 BROKEN_PIPE = 141
 
@@ -65,10 +66,10 @@ def _check_console(url: str) -> None:
 
 
 def _check_agreed(asked: Wanted, args: argparse.Namespace) -> None:
-    """Raise `Refused` where the live files are wanted and zfs may not make its snapshot."""
+    """Raise `NotReadOnly` where the live files are wanted and zfs may not make its snapshot."""
     if asked.newer is not None or asked.agree_temporary or args.list or args.get is not None:
         return
-    raise Refused(
+    raise NotReadOnly(
         "To compare with the live files, zfs diff makes a snapshot of its own (zfs-diff-…) in each "
         "dataset and destroys it again. That writes to the pool, and was not agreed to; nothing "
         "was asked.",
@@ -129,7 +130,7 @@ def _outcome(error: Exception, secrets: Secrets, state_dir: Path) -> Outcome:
             return Outcome(Exit.USAGE, error.reason)
         case Cancelled():
             return Outcome(Exit.INTERRUPTED, "Stopped by the operator.")
-        case Refused():
+        case NotReadOnly():
             return Outcome(Exit.REFUSED, error.what, error.now)
         case ConsoleError():
             return Outcome(Exit.UNREACHABLE, error.what, error.now)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from zrwizard.console.errors import Cancelled, Refused
-from zrwizard.flows import preview as plans
-from zrwizard.plan import Problem
-from zrwizard.preview import fetch, inventory, reach
+from zrwizard.preview import inventory, oldfile
 from zrwizard.preview.arguments import Form, Misused, Wanted, is_newest
 from zrwizard.preview.calling import Call, tell_plan
 from zrwizard.preview.engine import Engine
-from zrwizard.preview.events import Fate, Pair, Told
-from zrwizard.preview.gathering import Gathering
+from zrwizard.preview.events import Told
 from zrwizard.preview.inventory import Inventory, Moment
 from zrwizard.preview.printing import (
     JsonPrinter,
@@ -29,12 +25,12 @@ from zrwizard.preview.printing import (
     write,
 )
 from zrwizard.preview.session import Session, opened
-from zrwizard.preview.verdict import TROUBLE, Verdict
+from zrwizard.preview.verdict import TROUBLE, Verdict, settled
 from zrwizard.report.markdown import size
 from zrwizard.run.events import Exit
+from zrwizard.shell.readonly import NotReadOnly
 
 _EVERY = 0.5
-_UNCOMPARED = (Fate.VOLUME, Fate.DESTROYED)
 
 
 def run(call: Call) -> int:
@@ -46,7 +42,7 @@ def run(call: Call) -> int:
         if call.args.list:
             return _list(call, session)
         if call.args.get is not None:
-            return _get(call, session)
+            return oldfile.run(call, session, look)
         return _compare(call, session)
 
 
@@ -54,8 +50,21 @@ def _nothing(_told: Told) -> None:
     return None
 
 
-def _look(call: Call, session: Session) -> Inventory:
-    inv = Engine(session.read_only(), _nothing, call.cancel).look(call.asked.root)
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What the engine refuses, as there is no such thing there, was asked for in the wrong way."""
+    try:
+        yield
+    except NotReadOnly:
+        raise
+    except Refused as error:
+        raise Misused(error.what, error.now) from None
+
+
+def look(call: Call, session: Session) -> Inventory:
+    """Return what there is on the machine, below the tree. Raises `Misused`, `ConsoleError`."""
+    with refusals():
+        inv = Engine(session.read_only(), _nothing, call.cancel).look(call.asked.root)
     for problem in inv.problems:
         say(problem)
     return inv
@@ -65,7 +74,7 @@ def _look(call: Call, session: Session) -> Inventory:
 
 
 def _list(call: Call, session: Session) -> int:
-    moments = inventory.timeline(_look(call, session), call.asked.root)
+    moments = inventory.timeline(look(call, session), call.asked.root)
     if call.asked.form is Form.JSON:
         for moment in moments:
             write(line({"type": "moment", **_facts(moment)}))
@@ -108,31 +117,36 @@ def printer_for(form: Form) -> Printer:
         case Form.JSON:
             return JsonPrinter()
         case Form.CSV | Form.MARKDOWN:
+            from zrwizard.preview.gathering import Gathering  # noqa: PLC0415 - the tree is large
+
             return Gathering(form)
 
 
 def _compare(call: Call, session: Session) -> int:
     asked = call.asked
-    inv = _look(call, session)
+    inv = look(call, session)
     newer = _newer(call, inv)
     inv = _with_mounts(call, session, inv, newer)
-    verdict, printer = Verdict(), printer_for(asked.form)
+    found = inventory.pairs(inv, asked.root, asked.older, newer, recursive=asked.recursive)
+    verdict, printer = Verdict(settled(inv, found, newer)), printer_for(asked.form)
     shell = session.read_only(allow_temporary_snapshot=asked.agree_temporary)
     engine = Engine(shell, _telling(verdict, printer), call.cancel)
-    engine.compare(
-        inv,
-        asked.root,
-        asked.older,
-        newer,
-        recursive=asked.recursive,
-        limit=asked.limit,
-        sizes=asked.sizes,
-        estimates=asked.estimates,
-    )
+    with refusals():
+        engine.compare(
+            inv,
+            asked.root,
+            asked.older,
+            newer,
+            recursive=asked.recursive,
+            limit=asked.limit,
+            sizes=asked.sizes,
+            estimates=asked.estimates,
+        )
     code, what, now = _judged(call, session, verdict)
     printer.end(code, what, now, verdict.changes)
-    if what:
-        say(f"{what} {now}".rstrip())
+    for text in (verdict.aside, f"{what} {now}".rstrip()):
+        if text:
+            say(text)
     return code
 
 
@@ -204,116 +218,32 @@ def _with_mounts(call: Call, session: Session, inv: Inventory, newer: str | None
         raise Cancelled(outcome.what)
     if outcome.exit is not Exit.DONE:
         say(f"{outcome.what} {outcome.now}".rstrip())
-    return _look(call, session)
+    return look(call, session)
 
 
 def unmounted(inv: Inventory, asked: Wanted, newer: str | None) -> list[str]:
-    """Return the datasets that could be compared if they were mounted, parents first."""
+    """Return the datasets that must be mounted for the comparison and could be, in its order.
+
+    Those to which nothing was written between the two moments need not be looked at.
+    """
     found = inventory.pairs(inv, asked.root, asked.older, newer, recursive=asked.recursive)
-    return [pair.dataset for pair in found if _could_be_mounted(inv, pair)]
+    same = settled(inv, found, newer)
+    names: dict[str, None] = {}
+    for pair in found:
+        if pair.older is None or pair.newer is None or pair.dataset in same:
+            continue
+        for name in (pair.newer.partition("@")[0], pair.older.partition("@")[0]):
+            if _could_be_mounted(inv, name):
+                names[name] = None
+    return list(names)
 
 
-def _could_be_mounted(inv: Inventory, pair: Pair) -> bool:
-    dataset = inv.dataset(pair.dataset)
+def _could_be_mounted(inv: Inventory, name: str) -> bool:
+    dataset = inv.dataset(name)
     return (
-        pair.mount is None
-        and pair.fate not in _UNCOMPARED
-        and pair.older is not None
-        and pair.newer is not None
-        and dataset is not None
+        dataset is not None
         and dataset.kind == "filesystem"
+        and not dataset.mounted
+        and name not in inv.mounts
         and dataset.keystatus != "unavailable"
     )
-
-
-# --- one old version ------------------------------------------------------------------------------
-
-
-def _get(call: Call, session: Session) -> int:
-    inv = _look(call, session)
-    root, tag = call.asked.root, call.asked.older
-    if call.asked.agree_mount and root not in inv.mounts and inv.dataset(root) is not None:
-        outcome = session.carry(session.mount_plan([root]))
-        if outcome.exit is not Exit.DONE:
-            raise Refused(outcome.what, outcome.now)
-        inv = _look(call, session)
-    dataset, mount, path = located(inv, root, os.fsencode(call.args.get))
-    snapshot = f"{dataset}@{tag}"
-    if inv.snapshot(snapshot) is None:
-        raise LookupError(f"There is no snapshot {snapshot}.")
-    source = reach.in_snapshot(mount, snapshot, path)
-    if source is None:
-        raise LookupError(f"{plans.shown(path)} is not below {plans.shown(mount)}.")
-    if call.args.beside:
-        return _beside(session, dataset, source, path, tag)
-    return _output(call, session, source)
-
-
-def located(inv: Inventory, root: str, path: bytes) -> tuple[str, bytes, bytes]:
-    """Return the dataset of the tree that holds `path`, its mountpoint, and the whole path.
-
-    A relative path is below the root's mountpoint. Raises LookupError with a sentence.
-    """
-    if inv.dataset(root) is None:
-        raise LookupError(f"There is no dataset {root}.")
-    if not path.startswith(b"/"):
-        mount = inv.mounts.get(root)
-        if mount is None:
-            raise LookupError(
-                f"{root} is not mounted; with --agree-mount it is for as long as this takes."
-            )
-        return root, mount, reach.below(mount, path)
-    holding = [
-        (dataset.name, mount)
-        for dataset in inv.below(root)
-        if (mount := inv.mounts.get(dataset.name)) is not None
-        and reach.relative(mount, path) is not None
-    ]
-    if not holding:
-        raise LookupError(
-            f"{plans.shown(path)} lies in no mounted dataset of {root}; a path without a leading "
-            "slash is taken below that dataset."
-        )
-    name, mount = max(holding, key=lambda pair: len(pair[1]))
-    return name, mount, path
-
-
-def _output(call: Call, session: Session, source: bytes) -> int:
-    to = call.args.output
-    if to.is_dir():
-        to /= os.fsdecode(source.rpartition(b"/")[2])
-    try:
-        got = fetch.fetch(session.read_only(), source, to, _passing(), stop=call.cancel)
-    except Refused as error:
-        say(f"{error.what} {error.now}".rstrip())
-        return TROUBLE
-    except OSError as error:
-        say(f"{to} cannot be written: {error.strerror}.")
-        return TROUBLE
-    say(f"{got.path}: {got.size} bytes, SHA-256 {got.sha256}")
-    return Exit.DONE
-
-
-def _passing() -> Callable[[int, int], None]:
-    last = time.monotonic()
-
-    def done(passed: int, whole: int) -> None:
-        nonlocal last
-        if sys.stderr.isatty() and time.monotonic() - last > _EVERY:
-            last = time.monotonic()
-            say(f"{size(passed)} of {size(whole)}")
-
-    return done
-
-
-def _beside(session: Session, dataset: str, source: bytes, present: bytes, tag: str) -> int:
-    plan = plans.copy_plan(session.token, dataset, source, present, tag)
-    if isinstance(plan, Problem):
-        say(str(plan))
-        return TROUBLE
-    outcome = session.carry(plan, threading.Event())
-    if outcome.exit is Exit.DONE:
-        say(f"{plans.shown(plans.beside(present, tag))} is the version of {tag}, proven by cmp.")
-        return Exit.DONE
-    say(f"{outcome.what} {outcome.now}".rstrip())
-    return TROUBLE if outcome.exit is Exit.FAILED else int(outcome.exit)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from zrwizard.preview.events import (
     Began,
     Coverage,
@@ -15,6 +17,7 @@ from zrwizard.preview.events import (
     Sized,
     Told,
 )
+from zrwizard.preview.known import Inventory
 
 SAME, DIFFERENT, TROUBLE = 0, 1, 2
 """Exit codes, those of diff(1)."""
@@ -23,10 +26,14 @@ _DIFFERENT = (*_ONLY_ONE_SIDE, Fate.RENAMED)
 
 
 class Verdict:
-    """Listens to a comparison, and judges it when it is over."""
+    """Listens to a comparison, and judges it when it is over.
 
-    def __init__(self) -> None:
+    `settled` are datasets of which nothing need be read: see `settled`.
+    """
+
+    def __init__(self, settled: frozenset[str] = frozenset()) -> None:
         self.changes = 0
+        self._settled = settled
         self._pairs: dict[str, Pair] = {}
         self._ended: dict[str, DatasetEnded] = {}
         self._written: dict[str, int | None] = {}
@@ -58,7 +65,11 @@ class Verdict:
             for name, pair in self._pairs.items()
             if pair.fate is Fate.VOLUME
         )
-        fates = (pair.fate in _DIFFERENT for pair in self._pairs.values())
+        fates = (
+            pair.fate in _DIFFERENT
+            for name, pair in self._pairs.items()
+            if name not in self._settled or pair.fate is Fate.RENAMED
+        )
         return DIFFERENT if self.changes or any(fates) or any(written) else SAME
 
     @property
@@ -70,13 +81,22 @@ class Verdict:
         if gaps:
             more = f" So are {len(gaps) - 1} more." if len(gaps) > 1 else ""
             return f"{gaps[0][0]} is not known whole: {_sentence(gaps[0][1])}{more}"
-        return (self._over.reason or "The list is partial.") if self._over.partial else ""
+        told = any(one.coverage is not Coverage.WHOLE for one in self._ended.values())
+        if self._over.partial and not told:
+            return self._over.reason or "The list is partial."
+        return ""
+
+    @property
+    def aside(self) -> str:
+        """What else is to be said, though no change is missing: sizes that were not looked at."""
+        over = self._over
+        return over.reason if over is not None and not over.partial else ""
 
     def gaps(self) -> list[tuple[str, str]]:
         """Return the datasets that were not compared whole, each with the reason."""
         found = []
         for name, pair in self._pairs.items():
-            if pair.fate in _ONLY_ONE_SIDE:
+            if pair.fate in _ONLY_ONE_SIDE or name in self._settled or _left(pair):
                 continue
             if pair.fate is Fate.VOLUME:
                 if self._written.get(name) is None:
@@ -88,6 +108,45 @@ class Verdict:
             elif ended.coverage is not Coverage.WHOLE:
                 found.append((name, ended.reason or pair.why or str(ended.coverage)))
         return found
+
+
+def settled(inv: Inventory, pairs: Iterable[Pair], newer: str | None) -> frozenset[str]:
+    """Return the datasets that are known to be the same at both moments without a look inside.
+
+    Those that were made after the newer one, and those to which not a block was written between
+    the two (`written` of zfsprops(7) counts every change, a deletion too).
+    """
+    return frozenset(
+        pair.dataset
+        for pair in pairs
+        if _made_later(inv, pair.dataset, newer) or _untouched(inv, pair)
+    )
+
+
+def _made_later(inv: Inventory, name: str, newer: str | None) -> bool:
+    dataset = inv.dataset(name)
+    taken = [one.createtxg for one in inv.snapshots if newer is not None and one.tag == newer]
+    return dataset is not None and bool(taken) and dataset.createtxg > max(taken)
+
+
+def _untouched(inv: Inventory, pair: Pair) -> bool:
+    if pair.older is None or pair.newer is None:
+        return False
+    first, last = inv.snapshot(pair.older), inv.snapshot(pair.newer)
+    name = pair.newer.partition("@")[0]
+    dataset = inv.dataset(name)
+    if first is None or first.dataset != name or dataset is None:
+        return False
+    since = [one for one in inv.snapshots_of(name) if one.createtxg > first.createtxg]
+    if last is not None:
+        since = [one for one in since if one.createtxg <= last.createtxg]
+        return bool(since) and not any(one.written for one in since)
+    return not dataset.written and not any(one.written for one in since)
+
+
+def _left(pair: Pair) -> bool:
+    """Whether the dataset went elsewhere: that is the difference, and nothing is to be read."""
+    return pair.fate is Fate.RENAMED and pair.older is None and pair.newer is None
 
 
 def _sentence(text: str) -> str:
