@@ -12,6 +12,7 @@ from noise import SHELLS, Faults, open_session
 from zrwizard.console.errors import Cancelled, NoAnswer, Refused
 from zrwizard.secrets import Secret, Secrets
 from zrwizard.shell import carry
+from zrwizard.shell.bringup import Left
 from zrwizard.shell.helpers import BLOCK
 
 EVERY_BYTE = bytes(range(256)) * 150
@@ -117,7 +118,7 @@ def test_what_a_secrets_broken_upload_left_is_removed_by_the_next_session(tmp_pa
     session, _ = open_session(token=token, log=tmp_path / "log")
     left = Path(session.home) / f"up-{carry.UNNAMED}12345678"
     left.write_bytes(b"half a secret")
-    session.take_back()
+    session._establish(Left(token, session.answers_status))
     assert not left.exists()
     session.close()
 
