@@ -15,17 +15,19 @@ from textual.widgets import Static
 
 from screens.commands import Command
 from screens.connect import ConnectPage
-from screens.desk import Asked, Desk, Ended, Entry, Intent, News, Reviewing
+from screens.desk import LAST_WAIT, Asked, Desk, Ended, Entry, Intent, News, Reviewing, Serving
 from screens.handson import HandsOnScreen
 from screens.help import HelpScreen
 from screens.home import HomePage
 from screens.page import Page
+from screens.preview.guide import Guide
 from screens.question import QuestionPage
 from screens.quit import QuitScreen
 from screens.report import ReportPage
 from screens.review import ReviewPage
 from screens.run import RunPage
 from screens.style import CONSOLE_THEME, FULL_THEME, AsciiFilter, Style
+from screens.widgets import bars
 from screens.working import WorkingPage
 from zrwizard.console.errors import ConsoleError
 from zrwizard.flows.moves import Question
@@ -42,7 +44,6 @@ Work = Callable[[Desk], RunFinished]
 
 TICK = 0.25
 PATIENCE = 0.4
-LAST_WAIT = 3.0
 
 
 class ZrApp(App[int], inherit_bindings=False):
@@ -74,6 +75,7 @@ class ZrApp(App[int], inherit_bindings=False):
         self.desk: Desk | None = None
         self.traffic_open = False
         self.plain = style is Style.CONSOLE
+        self.guide: Guide | None = None
         self.crash_text = ""
         self._work = work
         self._state_dir = state_dir
@@ -91,6 +93,7 @@ class ZrApp(App[int], inherit_bindings=False):
         self._waiting: float | None = None
         self._code = int(Exit.DONE)
         self._leaving: float | None = None
+        self._last_wait = LAST_WAIT
         self.animation_level = "none"
         theme = CONSOLE_THEME if self.plain else FULL_THEME
         self.register_theme(theme)
@@ -119,6 +122,17 @@ class ZrApp(App[int], inherit_bindings=False):
         """Whether there is a console to take in hand."""
         return self.desk is not None and self.desk.take is not None
 
+    @property
+    def trail(self) -> tuple[str, ...]:
+        """The pages of what is under way, for the first row."""
+        looking = self._intent is not None and self._intent.flow == "preview"
+        return bars.PREVIEW if looking else bars.PAGES
+
+    @property
+    def page(self) -> Page:
+        """The page that is shown, whatever lies over it."""
+        return self._page
+
     def put_text(self, static: Static, text: str) -> None:
         """Update a widget of fixed height, where its text differs."""
         if static.content != text:
@@ -143,7 +157,7 @@ class ZrApp(App[int], inherit_bindings=False):
         self._asked, self._plan, self._confirmed = [], None, False
         before, self._thread = self._thread, None
         self._thread = threading.Thread(
-            target=self._run, args=(desk, before), name="wizard", daemon=True
+            target=self._run, args=(desk, before, self._last_wait), name="wizard", daemon=True
         )
         self._thread.start()
         self.show_page(WorkingPage("Connect", f"Connecting to {console}", raw=True))
@@ -206,8 +220,15 @@ class ZrApp(App[int], inherit_bindings=False):
 
     def ask_quit(self) -> None:
         """Leave at once where nothing is under way, else ask."""
-        if self._thread is None or not self._thread.is_alive() or self.desk is None:
+        if self._leaving is not None:
+            self.exit(int(Exit.INTERRUPTED))
+            return
+        if self._thread is None or not self._thread.is_alive():
             self.exit(self._code)
+            return
+        if self.desk is None:
+            # It was told to end already: what it put up on the machine is being taken down.
+            self._leaving = time.monotonic()
             return
         words = (
             "The run stops after the command that is running. A transfer goes on on the machine "
@@ -215,6 +236,8 @@ class ZrApp(App[int], inherit_bindings=False):
             if isinstance(self._page, RunPage)
             else "No disk has been touched. What was answered is asked again the next time."
         )
+        if self.guide is not None:
+            words = self.guide.parting
 
         def said(leave: bool | None) -> None:
             if leave:
@@ -224,16 +247,17 @@ class ZrApp(App[int], inherit_bindings=False):
 
     def leave(self) -> None:
         """Tell the wizard's thread to end, and go as soon as it has."""
-        self._code = int(Exit.INTERRUPTED)
+        self._code = int(Exit.INTERRUPTED if self.guide is None else Exit.DONE)
         self._leaving = time.monotonic()
-        if self.desk is not None:
-            self.desk.cancel.set()
+        self._end_wizard()
+        if self.guide is not None:
+            self._page.tell("Ending in good order: what was mounted is unmounted. ^c leaves now.")
 
     # The wizard's thread
 
-    def _run(self, desk: Desk, before: threading.Thread | None) -> None:
+    def _run(self, desk: Desk, before: threading.Thread | None, last_wait: float) -> None:
         if before is not None:
-            before.join(LAST_WAIT)
+            before.join(last_wait)
         try:
             desk.ended(self._work(desk))
         except ConsoleError as error:
@@ -256,12 +280,19 @@ class ZrApp(App[int], inherit_bindings=False):
 
     def _drop(self) -> None:
         """Let the present wizard end by itself; its news are no longer of interest."""
-        if self.desk is not None:
-            self.desk.cancel.set()
-        self.desk = None
+        self._end_wizard()
+        self.desk = self.guide = None
         self._backlog.clear()
         self._recent = []
         self._waiting = None
+
+    def _end_wizard(self) -> None:
+        """Tell the wizard's thread to end in good order; that may take its `last_wait`."""
+        if self.guide is not None:
+            self.guide.close()
+        if self.desk is not None:
+            self.desk.cancel.set()
+            self._last_wait = self.desk.last_wait
 
     # News
 
@@ -300,13 +331,13 @@ class ZrApp(App[int], inherit_bindings=False):
 
     def _try_leaving(self, since: float) -> None:
         alive = self._thread is not None and self._thread.is_alive()
-        if not alive or time.monotonic() - since > LAST_WAIT:
+        if not alive or time.monotonic() - since > self._last_wait:
             self._leaving = None
             self.exit(self._code)
 
     def _take(self, item: News) -> bool:
         """Handle one piece; False where it must wait until a page or a pane is gone."""
-        turning = isinstance(item, Asked | Reviewing | Ended) or self._begins(item)
+        turning = isinstance(item, Asked | Reviewing | Serving | Ended) or self._begins(item)
         if turning and self.screen is not self._page:
             return False
         match item:
@@ -316,6 +347,9 @@ class ZrApp(App[int], inherit_bindings=False):
                 self._plan = plan
                 self._confirmed = False
                 self.show_page(ReviewPage(plan, refused))
+            case Serving(preview=preview):
+                self.guide = Guide(self, preview)
+                self.guide.start()
             case Ended():
                 self._end(item)
             case _ if self._begins(item):
@@ -358,6 +392,8 @@ class ZrApp(App[int], inherit_bindings=False):
     def _end(self, ended: Ended) -> None:
         result = ended.result
         self._code = result.exit
+        if self.guide is not None and self.guide.ended(result):
+            return
         early = not self._asked and self._plan is None
         if early and result.exit == Exit.UNREACHABLE:
             self.back_to_connect(f"{result.summary} {result.now}")

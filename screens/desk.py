@@ -22,6 +22,7 @@ from zrwizard.console.errors import Cancelled, ConsoleError
 from zrwizard.console.vtstream import View
 from zrwizard.flows.moves import Answers, Question
 from zrwizard.plan import Plan, Problem
+from zrwizard.preview.desk import PreviewDesk
 from zrwizard.run.events import Answered, Event, Progress, RunFinished, Typed
 from zrwizard.secrets import Secret
 from zrwizard.wizard import Back, Confirmed
@@ -31,6 +32,7 @@ OUTPUT_LINES = 200
 WIDEST = 2000
 POLL = 0.2
 MOST = 20_000
+LAST_WAIT = 3.0
 
 
 class HandsOn(Protocol):
@@ -117,7 +119,14 @@ class Ended:
     result: RunFinished
 
 
-News = Event | Asked | Reviewing | StateSeen | Ended
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A preview's worker has its console, and does what is asked of it over `preview`."""
+
+    preview: PreviewDesk
+
+
+News = Event | Asked | Reviewing | StateSeen | Serving | Ended
 
 
 class Kind(StrEnum):
@@ -142,6 +151,7 @@ class Desk:
     `cancel` is set when the operator leaves: whatever waits here then raises `Cancelled`. The
     wizard's thread sets `transcript` (the console's, while connecting), `take` (how to take
     the console over) and `card` (what the operator of a rehearsal must know), once it has them.
+    `last_wait` is how many seconds it may need to end in good order once it is told to.
     """
 
     def __init__(self, intent: Intent) -> None:
@@ -152,6 +162,7 @@ class Desk:
         self.transcript: Path | None = None
         self.card = ""
         self.take: Take | None = None
+        self.last_wait = LAST_WAIT
         self._news: SimpleQueue[News] = SimpleQueue()
         self._replies: SimpleQueue[str | Secret | Back | Confirmed] = SimpleQueue()
         self._refused = 0
@@ -189,6 +200,10 @@ class Desk:
     def on_state(self, state: str) -> None:
         """Tell the screens what the console was recognised to show."""
         self._news.put(StateSeen(state))
+
+    def serving(self, preview: PreviewDesk) -> None:
+        """Tell the screens where a preview's worker takes requests."""
+        self._news.put(Serving(preview))
 
     def ended(self, result: RunFinished) -> None:
         """Say that the thread is over; the last thing that it does."""

@@ -72,7 +72,7 @@ class Page(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Lay the page out: breadcrumb, body, traffic, keys."""
-        yield Breadcrumb(self.crumb, self.zr.where)
+        yield Breadcrumb(self.crumb, self.zr.where, self.zr.trail)
         with Vertical(id="body"):
             yield from self.body()
         yield Static("", id="told", markup=False)

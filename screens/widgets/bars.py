@@ -10,6 +10,7 @@ from textual.widget import Widget
 from screens.commands import Command
 
 PAGES = ("Connect", "Network", "Source", "Disk", "Review", "Run", "Report")
+PREVIEW = ("Connect", "Tree", "Snapshots", "Changes", "Path")
 
 
 def crumbs(page: str, seen: Sequence[str] = PAGES) -> list[str]:
@@ -24,10 +25,11 @@ class Breadcrumb(Widget):
     Breadcrumb { height: 1; width: 1fr; background: $panel; }
     """
 
-    def __init__(self, page: str, where: str = "") -> None:
+    def __init__(self, page: str, where: str = "", trail: Sequence[str] = PAGES) -> None:
         super().__init__()
         self._page = page
         self._where = where
+        self._trail = trail
 
     def place(self, page: str, where: str) -> None:
         """Show another page as the present one; `where` names the console."""
@@ -38,7 +40,7 @@ class Breadcrumb(Widget):
     def render(self) -> Content:
         """Draw the row."""
         text = Content(" ")
-        names = crumbs(self._page) if self._page else []
+        names = crumbs(self._page, self._trail) if self._page else []
         for index, name in enumerate(names):
             if index:
                 text = text + Content(" > ")

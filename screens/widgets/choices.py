@@ -86,6 +86,17 @@ class Choices(Widget, can_focus=True):
             cells = (option.label, *cells)
         return tuple(printable(cell).replace("\n", " ") for cell in cells)
 
+    def put(self, options: Sequence[Option]) -> None:
+        """Show these options instead; the cursor stays with its option's value where it can."""
+        value = self.current.value if self.current is not None else None
+        self.options = tuple(options)
+        self._cells = [self._texts(option) for option in self.options]
+        self.cursor = self._start(value)
+        self._fit()
+        self._follow()
+        self.refresh()
+        self._tell()
+
     @property
     def current(self) -> Option | None:
         """The option under the cursor."""

@@ -84,9 +84,9 @@ class OfferCopy:
 
 @dataclass(frozen=True, slots=True)
 class OfferMount:
-    """Make the plan that mounts what is not mounted below `root` for the time of the preview."""
+    """Make the plan that mounts what `compare` could not look into, until the end."""
 
-    root: str
+    compare: Compare
 
 
 @dataclass(frozen=True, slots=True)
