@@ -23,6 +23,11 @@ def relative(mount: bytes, path: bytes) -> bytes | None:
     return path[len(root) + 1 :] if path.startswith(root + b"/") else None
 
 
+def below(mount: bytes, rest: bytes) -> bytes:
+    """The path of `rest` below `mount`."""
+    return mount.rstrip(b"/") + b"/" + rest
+
+
 def in_snapshot(mount: bytes, snapshot: str, path: bytes) -> bytes | None:
     """Where `path`, below `mount`, is read as it was in `snapshot` (`pool/fs@tag`).
 
