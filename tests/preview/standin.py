@@ -5,7 +5,9 @@ What they know lies in files of one directory, so a test can see what was done t
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -15,11 +17,13 @@ from tests.bridge import Bridge
 from zrwizard.preview.session import Door
 from zrwizard.secrets import Secrets
 
+_ENVIRONMENT = threading.Lock()
 MOUNT = """\
 #!/bin/sh
 here={here}
 case "$1" in
 '') cat "$here/mounts"; exit 0;;
+-p) sed 's/^\\(.*\\) on \\(.*\\) (zfs.*/\\1 \\2 zfs rw 0 0/' "$here/mounts"; exit 0;;
 -t)
   [ "$1 $2 $3 $4" = '-t zfs -o ro' ] || exit 64
   [ ! -e "$here/broken-$(echo "$5" | tr / _)" ] || {{ echo "mount: $5: Device busy" >&2; exit 1; }}
@@ -38,13 +42,69 @@ grep -F -v " on $1 " "$here/mounts" > "$here/mounts.new"
 mv "$here/mounts.new" "$here/mounts"
 """
 ZFS = """\
+#!{python} -IS
+import json, os, sys, time
+from pathlib import Path
+here = Path({here!r})
+told = json.loads((here / "told.json").read_text())
+argv = sys.argv[1:]
+mounts = dict(row.split(" (")[0].split(" on ") for row in open(here / "mounts"))
+def below(name, root):
+    return not root or name == root or name.startswith((root + "/", root + "@"))
+def fail(text):
+    sys.stderr.write(text + "\\n")
+    sys.exit(1)
+def known(name):
+    if name not in [row["name"] for row in told["rows"]]:
+        fail(f"cannot open '{{name}}': dataset does not exist")
+def cell(row, column):
+    if column == "mounted" and row["type"] == "filesystem":
+        return "yes" if row["name"] in mounts else "no"
+    if column == "mountpoint":
+        return mounts.get(row["name"], row.get("mountpoint", "none"))
+    return str(row.get(column, "-"))
+match argv:
+    case ["list", *options]:
+        root = "" if options[-2] == "-o" else options[-1]
+        if root:
+            known(root)
+        columns = options[options.index("-o") + 1].split(",")
+        kinds = options[options.index("-t") + 1].split(",")
+        for row in told["rows"]:
+            if below(row["name"], root) and row["type"] in kinds:
+                print("\\t".join(cell(row, column) for column in columns))
+    case ["get", "-H", "-o", "value", "mounted", name]:
+        print("yes" if name in mounts else "no")
+    case ["get", "-H", "-o", "value", "readonly", name]:
+        print(told["readonly"])
+    case ["get", "-Hp", "-o", "value", prop, name]:
+        print(told["written"].get(name, 4096))
+    case ["send", "-nvP", *rest]:
+        known(rest[-1])
+        print(f"incremental\\t{{rest[-2]}}\\t{{rest[-1]}}\\t624\\nsize\\t624")
+    case ["diff", "-FHt", older, newer]:
+        dataset = newer.partition("@")[0]
+        if dataset not in mounts:
+            fail("Cannot diff an unmounted snapshot: operation not applicable")
+        for line in told["diffs"].get(f"{{older}} {{newer}}", []):
+            text = line.replace("MOUNT", mounts[dataset].rstrip("/"))
+            if text.startswith("sleep "):
+                sys.stdout.flush()
+                time.sleep(float(text[6:]))
+            elif text.startswith("fail "):
+                sys.stdout.flush()
+                fail(text[5:])
+            else:
+                print("1700000000.000000001\\t" + text, flush=len(told["diffs"]) < 100)
+    case _:
+        with open(here / "refused", "a") as stream:
+            print(argv, file=stream)
+        sys.exit(64)
+"""
+ZPOOL = """\
 #!/bin/sh
-here={here}
-case "$1 $2 $3 $4 $5" in
-'get -H -o value mounted') grep -F -q "$6 on " "$here/mounts" && echo yes || echo no;;
-'get -H -o value readonly') cat "$here/readonly" 2>/dev/null || echo off;;
-*) echo "zfs: $*" >> "$here/refused"; exit 64;;
-esac
+[ "$1" = history ] || exit 64
+echo "History for '$2':"
 """
 
 
@@ -53,12 +113,53 @@ class Machine:
 
     def __init__(self, here: Path) -> None:
         self.here = here
+        self.told: dict[str, object] = {"rows": [], "diffs": {}, "written": {}, "readonly": "off"}
+        self._rows: list[dict[str, object]] = []
         here.mkdir()
         (here / "mounts").touch()
         (here / "log").touch()
+        self.tell()
         self.tool("mount", MOUNT.format(here=here))
         self.tool("umount", UMOUNT.format(here=here))
-        self.tool("zfs", ZFS.format(here=here))
+        self.tool("zfs", ZFS.format(here=str(here), python=sys.executable))
+        self.tool("zpool", ZPOOL)
+
+    def tell(self, **what: object) -> None:
+        """Let the stand-in of zfs know more."""
+        self.told |= what
+        (self.here / "told.json").write_text(json.dumps(self.told))
+
+    def dataset(
+        self, name: str, *tags: str, mount: str | None = None, written: int = 4096, **more: object
+    ) -> None:
+        """Have a file system with snapshots; `mount` is where it is mounted, None: nowhere."""
+        number = len(self._rows) + 1
+        row: dict[str, object] = {
+            "name": name,
+            "type": "filesystem",
+            "creation": 1_700_000_000,
+            "createtxg": 10,
+            "canmount": "on",
+            "atime": "off",
+            "encryption": "off",
+            "keystatus": "none",
+        }
+        sizes = ("used", "referenced", "written", "logicalused", "logicalreferenced")
+        row |= dict.fromkeys(sizes, written) | {"guid": 1000 + number} | more
+        self._rows.append(row)
+        for order, tag in enumerate(tags, 1):
+            snapshot = {
+                "name": f"{name}@{tag}",
+                "type": "snapshot",
+                "guid": abs(hash((name, tag))) % 10**12,
+                "creation": 1_700_000_000 + 3600 * order,
+                "createtxg": 100 * order,
+            }
+            self._rows.append(snapshot | dict.fromkeys(sizes, written))
+        if mount is not None:
+            with (self.here / "mounts").open("a") as stream:
+                stream.write(f"{name} on {mount} (zfs, local, nfsv4acls)\n")
+        self.tell(rows=self._rows)
 
     def tool(self, name: str, text: str) -> None:
         """Put a program called `name` on the machine."""
@@ -78,9 +179,9 @@ class Machine:
         """What was mounted and unmounted, in order."""
         return (self.here / "log").read_text().splitlines()
 
-    def bridge(self, monkeypatch: pytest.MonkeyPatch) -> Bridge:
+    def bridge(self) -> Bridge:
         """Return a console of this machine, to be used as a context."""
-        with monkeypatch.context() as patch:
+        with _ENVIRONMENT, pytest.MonkeyPatch.context() as patch:
             patch.setenv("PATH", f"{self.here / 'bin'}:{os.environ['PATH']}")
             return Bridge()
 

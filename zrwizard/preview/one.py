@@ -25,7 +25,7 @@ from zrwizard.preview.printing import (
     write,
 )
 from zrwizard.preview.session import Session, opened
-from zrwizard.preview.verdict import TROUBLE, Verdict, settled
+from zrwizard.preview.verdict import TROUBLE, Verdict, settled, settling
 from zrwizard.report.markdown import size
 from zrwizard.run.events import Exit
 from zrwizard.shell.readonly import NotReadOnly
@@ -128,9 +128,10 @@ def _compare(call: Call, session: Session) -> int:
     newer = _newer(call, inv)
     inv = _with_mounts(call, session, inv, newer)
     found = inventory.pairs(inv, asked.root, asked.older, newer, recursive=asked.recursive)
-    verdict, printer = Verdict(settled(inv, found, newer)), printer_for(asked.form)
+    same = settled(inv, found, newer)
+    verdict, printer = Verdict(same), printer_for(asked.form)
     shell = session.read_only(allow_temporary_snapshot=asked.agree_temporary)
-    engine = Engine(shell, _telling(verdict, printer), call.cancel)
+    engine = Engine(shell, settling(same, _telling(verdict, printer)), call.cancel)
     with refusals():
         engine.compare(
             inv,

@@ -142,6 +142,7 @@ def _pair(pair: Pair) -> dict[str, Any]:
         "fate": pair.fate,
         "older": pair.older,
         "newer": pair.newer,
+        "mount": None if pair.mount is None else text_of(pair.mount)["path"],
         "was": pair.was,
         "why": pair.why,
     }
@@ -171,7 +172,7 @@ class LinePrinter:
             case Began():
                 self._line(f"{told.root}: from {told.older} to {told.newer or 'what is there now'}")
                 for pair in told.pairs:
-                    if pair.fate is not Fate.BOTH or pair.why:
+                    if pair.fate is not Fate.BOTH:
                         self._line(f"{_fate(pair)}")
             case DatasetBegan():
                 self._line(f"{told.pair.dataset}:")
@@ -202,6 +203,7 @@ class LinePrinter:
         match told.coverage:
             case Coverage.WHOLE:
                 said = counted(told.count, "change")
+                said += f"; {told.reason}" if told.reason else ""
             case Coverage.PARTIAL:
                 said = f"{counted(told.count, 'change')} so far, and it is partial: {told.reason}"
             case Coverage.NONE:

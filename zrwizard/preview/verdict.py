@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from zrwizard.preview.events import (
     Began,
@@ -22,6 +23,7 @@ from zrwizard.preview.known import Inventory
 SAME, DIFFERENT, TROUBLE = 0, 1, 2
 """Exit codes, those of diff(1)."""
 _ONLY_ONE_SIDE = (Fate.CREATED, Fate.DESTROYED)
+_TOLD_OTHERWISE = (*_ONLY_ONE_SIDE, Fate.VOLUME)
 _DIFFERENT = (*_ONLY_ONE_SIDE, Fate.RENAMED)
 
 
@@ -110,6 +112,31 @@ class Verdict:
         return found
 
 
+def settling(same: frozenset[str], tell: Callable[[Told], None]) -> Callable[[Told], None]:
+    """Return what passes news on to `tell`; of the datasets `same` all is known without a list."""
+    gaps = False
+
+    def pass_on(told: Told) -> None:
+        nonlocal gaps
+        match told:
+            case DatasetEnded(pair=pair, coverage=coverage, count=0) if (
+                coverage is not Coverage.WHOLE and pair.dataset in same
+            ):
+                tell(DatasetEnded(pair, Coverage.WHOLE, 0, "Nothing was written to it."))
+                return
+            case DatasetEnded(pair=pair, coverage=coverage):
+                whole = coverage is Coverage.WHOLE or pair.fate in _TOLD_OTHERWISE
+                gaps = gaps or not whole
+            case Ended(partial=True) if same and not gaps:
+                tell(replace(told, partial=False, reason=""))
+                return
+            case _:
+                pass
+        tell(told)
+
+    return pass_on
+
+
 def settled(inv: Inventory, pairs: Iterable[Pair], newer: str | None) -> frozenset[str]:
     """Return the datasets that are known to be the same at both moments without a look inside.
 
@@ -136,6 +163,9 @@ def _untouched(inv: Inventory, pair: Pair) -> bool:
     name = pair.newer.partition("@")[0]
     dataset = inv.dataset(name)
     if first is None or first.dataset != name or dataset is None:
+        return False
+    if dataset.keystatus == "unavailable":
+        # Without its key zfs may say nothing of what was written, which looks like nothing.
         return False
     since = [one for one in inv.snapshots_of(name) if one.createtxg > first.createtxg]
     if last is not None:
