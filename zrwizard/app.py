@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from zrwizard.flows.moves import Answers
 from zrwizard.run import journal, state
-from zrwizard.run.events import Exit, RunFinished
+from zrwizard.run.events import Event, Exit, Note, RunFinished
 from zrwizard.secrets import Secret, Secrets
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ _CONSOLE_TERMS = ("vt1", "vt2", "vt3", "cons", "linux", "ansi", "pcvt", "wsvt", 
 _CONSOLE_TTYS = ("/dev/ttyv", "/dev/ttyu", "/dev/ttyS", "/dev/ttyd", "/dev/cua", "/dev/console")
 _NEWEST = 3
 REHEARSAL = "rehearsal://"
+PREVIEW = "preview"
+_TIDY_WAIT = 25.0
 
 
 def run(request: Request | None, *, secrets: Secrets, state_dir: Path, style: str = "auto") -> int:
@@ -42,15 +44,18 @@ def run(request: Request | None, *, secrets: Secrets, state_dir: Path, style: st
         os.environ.setdefault("TEXTUAL_DISABLE_KITTY_KEY", "1")
     from screens.app import Style, ZrApp  # noqa: PLC0415 - slow, and after the line above
 
+    worker = Worker(secrets, state_dir)
     app = ZrApp(
         lambda: entries(state_dir),
-        Worker(secrets, state_dir),
+        worker,
         secrets=secrets,
         state_dir=state_dir,
         style=Style(look),
         start=None if request is None else _intent(request),
     )
     code = app.run(mouse=look == FULL)
+    for text in worker.last_words:
+        print(f"zrwizard: {text}", file=sys.stderr)
     if app.crash_text:
         print(f"zrwizard: {app.crash_text}", file=sys.stderr)
         return Exit.FAILED
@@ -95,7 +100,7 @@ def entries(state_dir: Path) -> tuple[Entry, ...]:
     from screens.app import Entry, Intent  # noqa: PLC0415
     from zrwizard.cli import flow_named  # noqa: PLC0415
 
-    restore = flow_named("restore")
+    restore, preview = flow_named("restore"), flow_named("preview")
     return (
         *_unfinished(state_dir),
         Entry(
@@ -112,6 +117,21 @@ def entries(state_dir: Path) -> tuple[Entry, ...]:
             "The same restore on simulated machines inside this program. Nothing of this "
             "computer, and nothing of any other, is touched.",
             Intent(restore.name, "Rehearsal", console="rehearsal://restore"),
+        ),
+        Entry(
+            preview.name,
+            "Look at what changed (read-only)",
+            "What changed between two snapshots of a tree, or since one: every dataset below it, "
+            "as one tree by path, with sizes, and with both versions of each file side by side. "
+            "Commands that could change anything are refused before they are typed.",
+            Intent(preview.name, preview.title),
+        ),
+        Entry(
+            "rehearse-preview",
+            "Rehearse it",
+            "The same look at a simulated machine with snapshots in which all kinds of things "
+            "changed. Nothing real is touched.",
+            Intent(preview.name, "Rehearsal", console="rehearsal://preview"),
         ),
     )
 
@@ -160,18 +180,27 @@ def _intent(request: Request) -> Intent:
 
 
 class Worker:
-    """Does an intent from the console to the report, in the thread that calls it."""
+    """Does an intent from the console to the report, in the thread that calls it.
+
+    `last_words` are warnings that came when no screen was there any more to show them.
+    """
 
     def __init__(self, secrets: Secrets, state_dir: Path) -> None:
         self._secrets = secrets
         self._state_dir = state_dir
         self._used: set[str] = set()
+        self.last_words: list[str] = []
 
     def __call__(self, desk: Desk) -> RunFinished:
         """Run the wizard with `desk` as its front; return how it ended."""
         console = desk.intent.console
         if console.startswith(REHEARSAL):
-            return self._rehearse(desk, console.removeprefix(REHEARSAL).strip("/") or "restore")
+            name = console.removeprefix(REHEARSAL).strip("/")
+            if desk.intent.flow == PREVIEW:
+                return self._rehearse_look(desk, name or PREVIEW)
+            return self._rehearse(desk, name or "restore")
+        if desk.intent.flow == PREVIEW:
+            return self._look(desk, console, self._state_dir)
         return self._run(desk, console, self._state_dir, fresh=desk.intent.fresh)
 
     def _rehearse(self, desk: Desk, name: str) -> RunFinished:
@@ -217,6 +246,53 @@ class Worker:
             fresh=fresh,
             interval=interval,
         ).run()
+
+    def _rehearse_look(self, desk: Desk, name: str) -> RunFinished:
+        """Preview a simulated machine."""
+        from zrwizard import rehearse  # noqa: PLC0415 - the simulated machines load slowly
+        from zrwizard.rehearsal import RehearsalUnavailable  # noqa: PLC0415
+
+        try:
+            made = rehearse.machines(name)
+        except (RehearsalUnavailable, ValueError) as error:
+            return RunFinished(Exit.USAGE, str(error), f"Rehearsals: {REHEARSAL}preview.", "", 0.0)
+        desk.card = "Rehearsal, nothing is real: a simulated machine inside this program."
+        self._secrets.add(Secret("console", made.scenario.root_password))
+        return self._look(desk, made.url, self._state_dir / "practice", simulated=True)
+
+    def _look(
+        self, desk: Desk, url: str, state_dir: Path, *, simulated: bool = False
+    ) -> RunFinished:
+        """Open the console for looking only, and do what the screens ask until they leave."""
+        from zrwizard.preview.desk import PreviewDesk  # noqa: PLC0415
+        from zrwizard.preview.hand import SessionHand  # noqa: PLC0415 - pexpect is slow
+        from zrwizard.preview.session import Door, opened  # noqa: PLC0415
+        from zrwizard.shell.connect import Watch  # noqa: PLC0415
+
+        log = state.make_private(state.run_dir(state_dir, state.new_token())) / "console.log"
+        desk.transcript = log
+        desk.last_wait = _TIDY_WAIT
+        door = Door(
+            url,
+            desk.intent.console,
+            self._secrets,
+            state_dir,
+            desk.cancel,
+            locks=None if simulated else state.locks_dir(self._state_dir),
+            log=log,
+            watch=Watch(on_state=desk.on_state),
+        )
+
+        def emit(event: Event) -> None:
+            if desk.cancel.is_set() and isinstance(event, Note) and event.level != "info":
+                self.last_words.append(event.text)
+            desk.emit(event)
+
+        with opened(door, emit) as session:
+            preview = PreviewDesk(desk.cancel)
+            desk.serving(preview)
+            preview.serve(SessionHand(session, emit))
+        return RunFinished(Exit.DONE, "", "", "", 0.0)
 
     def _open(self, desk: Desk, console: str, state_dir: Path, token: str) -> Shell:
         """Open the console; the screens may follow its transcript, and take it over later."""
