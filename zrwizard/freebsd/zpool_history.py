@@ -128,8 +128,8 @@ def _event(when: int, text: str, pool: str) -> Event | None:
             return Event(when, what, (new,))
         case What.DESTROY | What.PROMOTE | What.ROLLBACK, (name,):
             return Event(when, what, (name,), recursive)
-        case What.SNAPSHOT, (_, *_):
-            return Event(when, what, tuple(name for name in names if "@" in name), recursive)
+        case What.SNAPSHOT, (_, *_) if all("@" in name for name in names):
+            return Event(when, what, tuple(names), recursive)
         case _:
             return None
 

@@ -75,10 +75,16 @@ def more_commands(inventory: Inventory) -> tuple[Ask, ...]:
     origins = dict.fromkeys(
         found.origin.partition("@")[0] for found in inventory.datasets if found.origin
     )
-    missing = [name for name in origins if inventory.dataset(name) is None]
+    missing = [
+        name
+        for name in origins
+        if inventory.dataset(name) is None and name not in inventory.unlisted
+    ]
     if not missing:
         return ()
-    asks = [Ask(_ORIGIN + name, zfs_inspect.list_all(name, depth=1)) for name in missing]
+    asks = [
+        Ask(_ORIGIN + name, zfs_inspect.list_all(name, depth=1), needed=False) for name in missing
+    ]
     return (*asks, Ask("mounts", ("mount", "-p")))
 
 
@@ -121,21 +127,30 @@ def parse(
 
 def _with_origins(known: Inventory, answers: Mapping[str, Result]) -> Inventory:
     datasets, snapshots = list(known.datasets), list(known.snapshots)
-    for name, answer in answers.items():
-        if not name.startswith(_ORIGIN):
+    unlisted, problems = set(known.unlisted), list[str]()
+    for ask in more_commands(known):
+        if not ask.name.startswith(_ORIGIN):
             continue
-        wanted = name.removeprefix(_ORIGIN)
-        if known.dataset(wanted) is not None:
+        wanted = ask.name.removeprefix(_ORIGIN)
+        if not _came(
+            answers, ask.name, f"{wanted}, which a clone comes from, is lacking", problems
+        ):
+            unlisted.add(wanted)
             continue
-        _needed(answers, name)
-        listed = zfs_inspect.parse(answer.text)
-        # Listing one level shows the children too, but not their snapshots.
-        datasets += [found for found in listed.datasets if found.name == wanted]
-        snapshots += [found for found in listed.snapshots if found.dataset == wanted]
-        if datasets[-1].name != wanted:
+        listed = zfs_inspect.parse(answers[ask.name].text)
+        found = [row for row in listed.datasets if row.name == wanted]
+        if not found:
             raise ParseError("zfs list", "the dataset that was asked for is missing", wanted)
-    more = replace(known, datasets=tuple(datasets), snapshots=tuple(snapshots))
-    return _mounted(more, answers, [])
+        # Listing one level shows the children too, but not their snapshots.
+        datasets += found
+        snapshots += [row for row in listed.snapshots if row.dataset == wanted]
+    more = replace(
+        known,
+        datasets=tuple(datasets),
+        snapshots=tuple(snapshots),
+        unlisted=frozenset(unlisted),
+    )
+    return _mounted(more, answers, problems)
 
 
 def _mounted(inventory: Inventory, answers: Mapping[str, Result], more: list[str]) -> Inventory:

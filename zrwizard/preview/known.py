@@ -17,7 +17,8 @@ class Inventory:
     `mounts` tells where a file system is reached at the moment, `hidden` which of them lie below a
     later mount, so that their directory shows other files. `history` holds the events of zpool
     history, oldest first; `release` is what `uname -r` says. `problems` are sentences about what
-    could not be learnt. Datasets outside of the tree are in it where its clones come from them.
+    could not be learnt. Datasets outside of the tree are in it where its clones come from them;
+    `unlisted` are those of them that could not be listed.
     """
 
     root: str | None
@@ -28,6 +29,7 @@ class Inventory:
     history: tuple[zpool_history.Event, ...] = ()
     release: str = ""
     problems: tuple[str, ...] = ()
+    unlisted: frozenset[str] = frozenset()
     _datasets: dict[str, Dataset] = field(init=False, repr=False, compare=False)
     _snapshots: dict[str, tuple[Snapshot, ...]] = field(init=False, repr=False, compare=False)
     _named: dict[str, Snapshot] = field(init=False, repr=False, compare=False)

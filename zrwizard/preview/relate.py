@@ -86,12 +86,14 @@ def _copies(here: Inventory, there: Inventory, here_root: str, there_root: str) 
                     seen.add(holder)
                     offers.append((-snapshot.createtxg, holder != place, dataset.name, holder))
     copies: dict[str, str] = {}
+    taken: set[str] = set()
     for _, _, name, holder in sorted(offers):
-        if name not in copies and holder not in copies.values():
+        if name not in copies and holder not in taken:
             copies[name] = holder
+            taken.add(holder)
     for dataset in here.below(here_root):
         place = tree.renamed(dataset.name, here_root, there_root)
-        if dataset.name not in copies and there.dataset(place) and place not in copies.values():
+        if dataset.name not in copies and there.dataset(place) and place not in taken:
             copies[dataset.name] = place
     return copies
 
