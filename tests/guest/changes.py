@@ -228,25 +228,22 @@ class Grower:
 
     def plant(self, size: int) -> bytes:
         """A tree of about `size` nodes with some of each type. Returns the text."""
-        for _ in range(max(3, size // 6)):
+        for _ in range(1 + size // 6):
             self.make("directory")
         place = self.root
-        for level in range(12):
+        for level in range(2 + size // 4):
             place = self.make("directory", place, b"deep%d" % level)
         self.make("file", place, b"at the end")
-        for type in ("directory", "fifo", "block", "character"):
-            self.make(type)
-            self.make(type)
-        for _ in range(3):
-            self.make("socket")
-            self.make("link")
+        for type in TYPES:
+            for _ in range(1 + size // 20):
+                self.make(type)
         for _ in range(size):
             self.make("file")
-        for _ in range(max(3, size // 10)):
+        for _ in range(1 + size // 10):
             self.link(self.pick.choice(self.nodes("file")))
         node = self.make("file")
         path = quoted(self.path(node))
-        self.sh(ONE_BYTE % b"3000000" + path)
+        self.sh(ONE_BYTE % b"400000" + path)
         return self.settle()
 
     def link(self, node: Node) -> None:
@@ -256,11 +253,13 @@ class Grower:
 
     # -- the changes ------------------------------------------------------------------------------
 
-    def change(self, more: int) -> bytes:
-        """Every kind of change once, in any order, and `more` of any kind. Returns the text."""
+    def change(self, count: int = 0) -> bytes:
+        """`count` kinds of change in any order, by default each once and some more of any kind.
+        Returns the text."""
         kinds: list[Callable[[], object]] = [*self.kinds()]
-        todo = kinds + [self.pick.choice(kinds) for _ in range(more)]
+        todo = kinds + self.pick.choices(kinds, k=25)
         self.pick.shuffle(todo)
+        del todo[count or len(todo) :]
         for act in todo:
             try:
                 act()
@@ -277,7 +276,7 @@ class Grower:
         yield partial(self._write, b"echo appended >> ")
         yield partial(self._write, b"echo anew > ")
         yield partial(self._write, b": > ")
-        yield partial(self._write, ONE_BYTE % b"150000")
+        yield partial(self._write, ONE_BYTE % b"200000")
         yield partial(self._write, ONE_BYTE % b"3")
         yield self._same_again
         for type in ("file", "directory", "fifo", "block"):
