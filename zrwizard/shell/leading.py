@@ -51,6 +51,7 @@ class Leading:
         self._uses: dict[State, int] = {}
         self._last: State | None = None
         self._booted = 0
+        self._seen_before = b""
 
     def leads(self, state: State) -> bool:
         """Answer `state` where a key leads on from it; False where it can only be waited for.
@@ -90,9 +91,7 @@ class Leading:
             case State.DIALOG:
                 self._at_the_dialog()
             case State.HALF_TYPED:
-                # The line is cleared from its end, never entered; ^L draws it anew where the
-                # terminal and the screen disagree about what is still there.
-                console.write(b"\x0c" if uses == 2 else b"\x05\x15")
+                self._at_a_half_typed_line(uses)
             case State.CONTINUATION:
                 # ^C drops the unfinished line, and nothing of it runs.
                 console.write(b"\x03")
@@ -167,6 +166,20 @@ class Leading:
         self._looking.enter(_LOADER_LINES[at].encode() + b"\r")
 
     # -- questions --------------------------------------------------------------------------------
+
+    def _at_a_half_typed_line(self, uses: int) -> None:
+        """Clear the line from its end, never enter it.
+
+        ^L draws it anew where terminal and screen disagree about what is still there. A line that
+        answers neither key is a picture of what was there once: it is forgotten, and the console
+        then is what it is, a silent one.
+        """
+        if uses == 1:
+            self._seen_before = self._looking.seen
+        elif uses == 3 and self._looking.seen == self._seen_before:
+            self._screen.reset()
+            return
+        self._console.write(b"\x0c" if uses == 2 else b"\x05\x15")
 
     def _at_the_login(self, uses: int) -> None:
         if uses > 3:
