@@ -33,6 +33,7 @@ from zrwizard.shell.api import Result
 from zrwizard.shell.readonly import NotReadOnly, ReadOnly
 
 _LISTING = 600.0
+_EXTRA = 120.0
 _ROUNDS = 64
 _FOREVER = 30 * 86_400.0
 _STAT = 120.0
