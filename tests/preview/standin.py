@@ -5,6 +5,7 @@ What they know lies in files of one directory, so a test can see what was done t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -81,7 +82,9 @@ match argv:
         print(told["written"].get(name, 4096))
     case ["send", "-nvP", *rest]:
         known(rest[-1])
-        print(f"incremental\\t{{rest[-2]}}\\t{{rest[-1]}}\\t624\\nsize\\t624")
+        kind = ["incremental", rest[-2]] if len(rest) > 1 else ["full"]
+        print(*kind, rest[-1], 624, sep="\\t")
+        print("size", 624, sep="\\t")
     case ["diff", "-FHt", older, newer]:
         dataset = newer.partition("@")[0]
         if dataset not in mounts:
@@ -106,6 +109,10 @@ ZPOOL = """\
 [ "$1" = history ] || exit 64
 echo "History for '$2':"
 """
+
+
+def _guid(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
 
 
 class Machine:
@@ -151,7 +158,7 @@ class Machine:
             snapshot = {
                 "name": f"{name}@{tag}",
                 "type": "snapshot",
-                "guid": abs(hash((name, tag))) % 10**12,
+                "guid": _guid(f"{name}@{tag}"),
                 "creation": 1_700_000_000 + 3600 * order,
                 "createtxg": 100 * order,
             }
@@ -159,6 +166,14 @@ class Machine:
         if mount is not None:
             with (self.here / "mounts").open("a") as stream:
                 stream.write(f"{name} on {mount} (zfs, local, nfsv4acls)\n")
+        self.tell(rows=self._rows)
+
+    def share(self, name: str, origin: str) -> None:
+        """Let a dataset's snapshots be those of whatever else shares `origin`, tag for tag."""
+        for row in self._rows:
+            dataset, at, tag = str(row["name"]).partition("@")
+            if at and dataset == name:
+                row["guid"] = _guid(f"{origin}@{tag}")
         self.tell(rows=self._rows)
 
     def tool(self, name: str, text: str) -> None:

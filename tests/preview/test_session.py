@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -35,18 +36,38 @@ with opened(Door(url, url, Secrets(), Path(state), threading.Event())) as sessio
 """
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path / "machine")
+Scenario = Callable[[Machine, Bridge, Path], None]
+SCENARIOS: dict[str, Scenario] = {}
 
 
-@pytest.fixture
-def bridge(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bridge]:
-    with machine.bridge(monkeypatch) as made:
-        yield made
+def scenario(work: Scenario) -> Scenario:
+    """Have `work` done on a machine of its own, together with all others."""
+    SCENARIOS[work.__name__] = work
+    return work
 
 
-def test_what_was_agreed_is_mounted_and_unmounted(
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[None]]]:
+    """All scenarios at once: they wait for quiet consoles most of their time."""
+
+    def play(work: Scenario, where: Path) -> None:
+        machine = Machine(where / "machine")
+        with machine.bridge() as bridge:
+            work(machine, bridge, where)
+
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        ThreadPoolExecutor(len(SCENARIOS)) as pool,
+    ):
+        patch.setattr("zrwizard.preview.session._GRACE", 1.0)
+        yield {
+            name: pool.submit(play, work, tmp_path_factory.mktemp(name))
+            for name, work in SCENARIOS.items()
+        }
+
+
+@scenario
+def what_was_agreed_is_mounted_and_unmounted(
     machine: Machine, bridge: Bridge, tmp_path: Path
 ) -> None:
     state, heard = tmp_path / "state", list[Event]()
@@ -69,9 +90,8 @@ def test_what_was_agreed_is_mounted_and_unmounted(
     assert not [event for event in heard if isinstance(event, Note)]
 
 
-def test_nothing_that_is_mounted_is_touched(
-    machine: Machine, bridge: Bridge, tmp_path: Path
-) -> None:
+@scenario
+def nothing_that_is_mounted_is_touched(machine: Machine, bridge: Bridge, tmp_path: Path) -> None:
     """Somebody mounted it between the look and the plan: that mount is theirs, and stays."""
     (machine.here / "mounts").write_text("tank/a on /home (zfs, local)\n")
     with opened(door(bridge, tmp_path / "state")) as session:
@@ -83,7 +103,8 @@ def test_nothing_that_is_mounted_is_touched(
     assert not Path(session.home).exists()
 
 
-def test_a_mount_that_fails_is_no_reason_to_leave_the_others(
+@scenario
+def a_mount_that_fails_is_no_reason_to_leave_the_others(
     machine: Machine, bridge: Bridge, tmp_path: Path
 ) -> None:
     (machine.here / "broken-tank_b").touch()
@@ -96,7 +117,8 @@ def test_a_mount_that_fails_is_no_reason_to_leave_the_others(
     assert not Path(session.home).exists()
 
 
-def test_what_cannot_be_unmounted_is_told_and_undone_the_next_time(
+@scenario
+def what_cannot_be_unmounted_is_told_and_undone_the_next_time(
     machine: Machine, bridge: Bridge, tmp_path: Path
 ) -> None:
     state, heard = tmp_path / "state", list[Event]()
@@ -117,7 +139,8 @@ def test_what_cannot_be_unmounted_is_told_and_undone_the_next_time(
     assert not Path(later.home).exists()
 
 
-def test_a_killed_process_is_undone_by_the_next_one(
+@scenario
+def a_killed_process_is_undone_by_the_next_one(
     machine: Machine, bridge: Bridge, tmp_path: Path
 ) -> None:
     state = tmp_path / "state"
@@ -143,7 +166,8 @@ def test_a_killed_process_is_undone_by_the_next_one(
     assert unfinished(state, bridge.url) == ()
 
 
-def test_a_cancelled_session_still_undoes(machine: Machine, bridge: Bridge, tmp_path: Path) -> None:
+@scenario
+def a_cancelled_session_still_undoes(machine: Machine, bridge: Bridge, tmp_path: Path) -> None:
     cancel = threading.Event()
     with opened(door(bridge, tmp_path / "state", cancel)) as session:
         session.carry(session.mount_plan(["tank/a"]))
@@ -152,18 +176,16 @@ def test_a_cancelled_session_still_undoes(machine: Machine, bridge: Bridge, tmp_
     assert not Path(session.home).exists()
 
 
-def test_a_cut_line_is_opened_again_to_undo(
-    machine: Machine, bridge: Bridge, tmp_path: Path
-) -> None:
+@scenario
+def a_cut_line_is_opened_again_to_undo(machine: Machine, bridge: Bridge, tmp_path: Path) -> None:
     with opened(door(bridge, tmp_path / "state")) as session:
         session.carry(session.mount_plan(["tank/a"]))
         bridge.cut()
     assert machine.mounts == []
 
 
-def test_the_shell_that_others_get_only_looks(
-    machine: Machine, bridge: Bridge, tmp_path: Path
-) -> None:
+@scenario
+def the_shell_that_others_get_only_looks(machine: Machine, bridge: Bridge, tmp_path: Path) -> None:
     with opened(door(bridge, tmp_path / "state")) as session:
         shell = session.read_only()
         assert not shell.allows_temporary_snapshot
@@ -184,7 +206,8 @@ def copy(session_token: str, source: Path, present: Path, tag: str = "daily-1") 
     return made
 
 
-def test_an_old_version_is_put_beside_the_present_one(
+@scenario
+def an_old_version_is_put_beside_the_present_one(
     machine: Machine, bridge: Bridge, tmp_path: Path
 ) -> None:
     (machine.here / "mounts").write_text("tank/a on /home (zfs, local)\n")
@@ -207,7 +230,7 @@ def test_an_old_version_is_put_beside_the_present_one(
         refused = session.carry(copy(session.token, old, present, "other"))
         assert refused.exit is Exit.REFUSED
         assert "nothing is ever overwritten" in refused.what
-        (machine.here / "readonly").write_text("on\n")
+        machine.tell(readonly="on")
         refused = session.carry(copy(session.token, old, present, "third"))
         assert "mounted read-only" in refused.what
     made = tmp_path / "live" / f"{name}.zr-daily-1"
@@ -222,10 +245,10 @@ def test_an_old_version_is_put_beside_the_present_one(
     assert not (tmp_path / "pwned").exists()
 
 
-def test_a_hang_is_cut_short_when_the_operator_insists(
-    machine: Machine, bridge: Bridge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@scenario
+def a_hang_is_cut_short_when_the_operator_insists(
+    machine: Machine, bridge: Bridge, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("zrwizard.preview.session._GRACE", 0.5)
     machine.tool("mount", "#!/bin/sh\n[ $# -gt 0 ] || exit 0\nsleep 100\n")
     cancel = threading.Event()
     began = time.monotonic()
@@ -237,3 +260,8 @@ def test_a_hang_is_cut_short_when_the_operator_insists(
         timer.join()
     assert time.monotonic() - began < 30
     assert not Path(session.home).exists()
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_session(running: dict[str, Future[None]], name: str) -> None:
+    running[name].result(60)

@@ -12,7 +12,7 @@ from zrwizard import cli
 from zrwizard.headless import Lines
 from zrwizard.preview.arguments import Misused, Wanted
 from zrwizard.preview.printing import say
-from zrwizard.preview.session import Door
+from zrwizard.preview.session import PATIENCE, Door
 from zrwizard.run import state
 from zrwizard.run.events import Event, Note, RunStarted, StepFailed, Typed
 from zrwizard.secrets import Secret, SecretError, Secrets, read_spec
@@ -49,6 +49,7 @@ class Call:
             cancel=self.cancel,
             locks=None if simulated else state.locks_dir(self.state_dir),
             watch=Watch(on_state=_show_state),
+            patience=min(PATIENCE, self.asked.limit or PATIENCE),
         )
 
 

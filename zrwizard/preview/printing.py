@@ -203,7 +203,7 @@ class LinePrinter:
         match told.coverage:
             case Coverage.WHOLE:
                 said = counted(told.count, "change")
-                said += f"; {told.reason}" if told.reason else ""
+                said += f". {told.reason}" if told.reason else ""
             case Coverage.PARTIAL:
                 said = f"{counted(told.count, 'change')} so far, and it is partial: {told.reason}"
             case Coverage.NONE:

@@ -29,6 +29,7 @@ from zrwizard.shell.readonly import ReadOnly
 from zrwizard.shell.session import ShellSession
 
 _MOUNT, _UNDO, _COPY = "mount", "undo", "copy"
+PATIENCE = 120.0
 _TIDY_SECONDS = 15.0
 _UNDO_SECONDS = 180.0
 _UNDO_RECONNECT = 30.0
@@ -49,7 +50,8 @@ class Door:
     `url` is where it really is, `name` what the operator calls it: under that its journals are
     found again. `locks` is None on simulated machines, `log` the transcript's path or None.
     `cancel` is the operator's: it stops the way to the shell at once, and whatever runs there
-    later if that does not heed it within 20 s.
+    later if that does not heed it within 20 s. A line that is cut is opened again for `patience`
+    seconds.
     """
 
     url: str
@@ -60,6 +62,7 @@ class Door:
     locks: Path | None = None
     log: Path | None = None
     watch: Watch | None = None
+    patience: float = PATIENCE
 
 
 class Session:
@@ -79,6 +82,7 @@ class Session:
         self._mounted: list[tuple[str, Plan]] = []
         self._turns = 0
         self._closed = threading.Event()
+        inner.reconnect_for = door.patience
         # The engine heeds the operator's cancel by itself, and leaves the shell in good order.
         inner.console.cancel = self._hard = threading.Event()
         threading.Thread(target=self._insist, daemon=True).start()
@@ -96,6 +100,8 @@ class Session:
 
     def trouble(self) -> ConsoleError | None:
         """Return what is wrong with the console now, None where it answers."""
+        # Whoever asks has seen an error already, and waited for the line to come back.
+        self.__inner.reconnect_for = min(self._door.patience, 1.0)
         try:
             self.__inner.run(":", timeout=_TIDY_SECONDS)
         except ConsoleError as error:
@@ -205,7 +211,8 @@ class Session:
         """Give the console `seconds` more, whatever the operator's cancel says."""
         limit = threading.Event()
         self.__inner.console.cancel = limit
-        self.__inner.reconnect_for = _UNDO_RECONNECT if self._mounted else 0.0
+        again = min(_UNDO_RECONNECT, self._door.patience)
+        self.__inner.reconnect_for = again if self._mounted else 0.0
         timer = threading.Timer(seconds, limit.set)
         timer.daemon = True
         timer.start()
