@@ -6,11 +6,12 @@ import fnmatch
 import re
 from array import array
 from collections.abc import Callable, Collection, Iterable
-from itertools import compress
+from itertools import compress, groupby
 
 from zrwizard.preview.records import BITS, LEFT
 from zrwizard.preview.store import Store
 
+Test = Callable[[bytes], object]
 _CHANGED = 15
 _SLICE = 20_000
 _SHOWN, _HIT, _COUNTED = 1, 2, 4
@@ -26,8 +27,8 @@ class Matcher:
         bits |= LEFT if bits & BITS["R"] else 0
         self._kinds = bytes(1 if every or mask & bits else 0 for mask in range(256))
         self._min_size = min_size
-        self._whole = "/" in name
         self._test = _test(name) if name else None
+        self._paths = _Paths(name) if "/" in name else None
 
     def among(self, store: Store, nodes: Collection[int]) -> list[int]:
         """Return those of `nodes` that match."""
@@ -35,27 +36,21 @@ class Matcher:
         left = list(compress(nodes, masks.translate(self._kinds)))
         if self._min_size:
             left = [node for node in left if store.largest(node) >= self._min_size]
-        test = self._test
-        if test is None:
+        if self._test is None:
             return left
-        if not self._whole:
-            names = store.names
+        if self._paths is None:
+            test, names = self._test, store.names
             return [node for node in left if test(names[node])]
-        above: dict[int, bytes] = {}
-        return [node for node in left if test(_path(store, node, above))]
+        return self._paths.among(store, left)
 
 
-def _path(store: Store, node: int, above: dict[int, bytes]) -> bytes:
-    at = store.home[node]
-    prefix = above.get(at)
-    if prefix is None:
-        prefix = above[at] = store.path(store.nodes[at]).rstrip(b"/") + b"/"
-    return prefix + store.names[node]
+def _is_glob(name: str) -> bool:
+    return any(letter in name for letter in "*?[")
 
 
-def _test(name: str) -> Callable[[bytes], object]:
+def _test(name: str) -> Test:
     """What holds a name against a pattern: a glob if it has the letters of one, else a part."""
-    if any(letter in name for letter in "*?["):
+    if _is_glob(name):
         match = re.compile(fnmatch.translate(name), re.IGNORECASE).match
         return lambda found: match(found.decode("utf-8", "surrogateescape"))
     part = name.lower()
@@ -63,6 +58,35 @@ def _test(name: str) -> Callable[[bytes], object]:
         plain = part.encode()
         return lambda found: plain in found.lower()
     return lambda found: part in found.decode("utf-8", "surrogateescape").lower()
+
+
+class _Paths:
+    """Holds whole paths against a pattern with a slash; what it can, once a directory."""
+
+    def __init__(self, pattern: str) -> None:
+        self._test = _test(pattern)
+        head, slash, last = pattern.lower().rpartition("/")
+        self._head, self._last = head + slash, last
+        self._is_part = not _is_glob(pattern)
+
+    def among(self, store: Store, nodes: list[int]) -> list[int]:
+        """Return those of `nodes` whose path matches."""
+        names, found = store.names, list[int]()
+        for at, inside in groupby(nodes, store.home.__getitem__):
+            above = store.path(store.nodes[at]).rstrip(b"/") + b"/"
+            if not self._is_part:
+                found += [node for node in inside if self._test(above + names[node])]
+            elif self._test(above):
+                found += inside
+            elif _lower(above).endswith(self._head):
+                # A name has no slash, so a part that reaches into it reaches to its beginning.
+                last = self._last
+                found += [node for node in inside if _lower(names[node]).startswith(last)]
+        return found
+
+
+def _lower(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape").lower()
 
 
 class Sieve:

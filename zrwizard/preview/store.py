@@ -23,6 +23,9 @@ _FIRST = {kind: one + _PATH for kind, one in _ONE.items()}
 _ANY = 15
 _DIRECTORY = ord("/")
 _CACHED = 1 << 14
+_MOST = (1 << 63) - 1
+UNKNOWN = -1
+"""A time or a number of bytes that is not known; so is one that no clock or disk can hold."""
 
 Sizes = Sequence[tuple[bytes, int | None, int | None]]
 _More = tuple[str, str, int, int, int, int]
@@ -61,9 +64,9 @@ class Store:
         self._more: dict[int, list[_More]] = {}
         self._dataset: dict[str, int] = {}
         # Of directories: the sums of what is below, and of how many paths they are known.
-        self._before = array("q")
-        self._after = array("q")
-        self._sized = array("q")
+        self._before: list[int] = []
+        self._after: list[int] = []
+        self._sized: list[int] = []
         # Changes come in the order of object numbers, so those of one directory mostly together.
         self._where: dict[bytes, int] = {b"": 0}
 
@@ -95,7 +98,10 @@ class Store:
                 home.append(at)
                 masks.append(BITS[kind])
                 types.append(ord(type_))
-                whens.append(when)
+                try:
+                    whens.append(when)
+                except OverflowError:
+                    whens.append(UNKNOWN)
                 run += _FIRST[kind]
                 if links:
                     self.links[node] = links
@@ -135,7 +141,8 @@ class Store:
         known.append((kind, type_, owner, links, when, source))
         # What is there now says more about a replaced path than what was there before.
         if first or kind != "-":
-            self.types[node], self.whens[node], self.owners[node] = ord(type_), when, owner
+            self.types[node], self.owners[node] = ord(type_), owner
+            self.whens[node] = when if abs(when) <= _MOST else UNKNOWN
             self.links.pop(node, None)
             if links:
                 self.links[node] = links
@@ -258,7 +265,7 @@ class Store:
             self.after.frombytes(nothing)
         lacking = len(self.kids) - len(self._sized)
         for column in (self._before, self._after, self._sized):
-            column.frombytes(bytes(8 * lacking))
+            column.extend([0] * lacking)
         added: dict[int, list[int]] = {}
         for path, before, after in sizes:
             node = self.find(path)
@@ -266,7 +273,7 @@ class Store:
                 continue
             if not self.masks[node] & _ANY and self.went[node] >= 0:
                 node = self.went[node]
-            more = self._resize(node, before, after)
+            more = self._resize(node, _held(before), _held(after))
             known = added.setdefault(self.home[node], [0, 0, 0])
             for field, amount in enumerate(more):
                 known[field] += amount
@@ -362,3 +369,7 @@ class Store:
                 return None
             node = self.nodes[self.home[node]]
         return self.mounts[node]
+
+
+def _held(size: int | None) -> int | None:
+    return size if size is None or 0 <= size <= _MOST else None

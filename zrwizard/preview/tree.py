@@ -167,6 +167,10 @@ class Tree:
         """Return what zfs told of a path, in its order."""
         return self._store.facts(node)
 
+    def sizes(self, node: int) -> tuple[int | None, int | None]:
+        """Return a path's own bytes before and after, None where there is none or not known."""
+        return self._store.sizes(node)
+
     def dataset(self, node: int) -> str | None:
         """Return the dataset that a path belongs to: of its change, else of the mount above."""
         return self._store.dataset(node)
