@@ -250,7 +250,7 @@ def test_an_agreed_mount_is_shown_done_and_undone(cases: Cases) -> None:
     assert len(case.records("change")) == 5
     assert case.records("end")[0]["partial"] is False
     assert [row.partition(" ")[0] for row in case.machine.log] == ["mount", "umount"]
-    assert re.search(r"\$ mkdir .* mount -t zfs -o ro 'tank/un mounted' /tmp/zr-", err)
+    assert re.search(r"\$ umask 077 && mkdir .* mount -t zfs -o ro 'tank/un mounted' /tmp/zr-", err)
     assert re.search(r"\$ umount /tmp/zr-", err)
     assert "tank/un mounted" not in " ".join(case.machine.mounts)
     [home] = {found for found in re.findall(r"/tmp/zr-[0-9a-f]+", err)}

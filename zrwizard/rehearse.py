@@ -20,6 +20,7 @@ HEADLESS_SPEED = 60.0
 SCREEN_SPEED = 20.0
 _POLL = 0.25
 _NOISE = 0.01
+_TREE = "zroot"
 _running: dict[str, Rehearsal] = {}
 
 
@@ -113,7 +114,18 @@ def run(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int:
         made = machines(args.flow, seed=args.seed, speed=args.speed or HEADLESS_SPEED)
     except RehearsalUnavailable as error:
         raise cli.UsageError(str(error)) from None
+    if flow.name == "preview":
+        return preview(url, secrets, state_dir, json=args.json)
     return rehearse(made, cli.printer(args), secrets, state_dir)
+
+
+def preview(url: str, secrets: Secrets, state_dir: Path, *, json: bool) -> int:
+    """Preview the simulated machine at `url` from its oldest snapshot to its newest one."""
+    from zrwizard.preview import command  # noqa: PLC0415 - pexpect loads slowly
+
+    given = ["--console", url, "--tree", _TREE, "--from", "oldest", "--recursive", "--headless"]
+    args = cli.parser().parse_args(["preview", *given, *(["--json"] if json else [])])
+    return command.run(args, secrets, state_dir)
 
 
 def rehearse(made: Rehearsal, printer: Printer, secrets: Secrets, state_dir: Path) -> int:

@@ -118,7 +118,8 @@ def _mount_step(dataset: str, point: str, number: int) -> Step:
         why=f"zfs diff answers for mounted datasets only; at {point} nobody else can reach it.",
         action=Command(
             sh.all_of(
-                sh.command("mkdir", "-p", "-m", "700", point),
+                sh.command("umask", "077"),
+                sh.command("mkdir", "-p", point),
                 sh.command("mount", "-t", "zfs", "-o", "ro", dataset, point),
             ),
             timeout=_MOUNT_SECONDS,
@@ -134,7 +135,7 @@ def _mount_step(dataset: str, point: str, number: int) -> Step:
 
 
 def _unmount_step(dataset: str, point: str, number: int) -> Step:
-    free = f"! {{ {_is_mounted('', point)}; }}"
+    free = f"! {_is_mounted('', point)}"
     return Step(
         id=f"unmount-{number}",
         phase=Phase.POOL,
@@ -157,8 +158,8 @@ def _is_mounted(dataset: str, point: str, *, read_only: bool = False) -> str:
     where = f"d=$(cd {sh.quote(point)} 2>/dev/null && pwd -P)"
     row = f'mount | grep -F -e {sh.quote(f"{dataset} on ")}"$d "'
     if read_only:
-        return f"{where} && {row} | grep -E -q -e '[(, ](read-only|ro)[,)]'"
-    return f"{where} && {row} >/dev/null"
+        return f"{{ {where} && {row} | grep -E -q -e '[(, ](read-only|ro)[,)]'; }}"
+    return f"{{ {where} && {row} >/dev/null; }}"
 
 
 def _count(datasets: Sequence[str]) -> str:

@@ -11,13 +11,14 @@ from zrwizard.terminal.arguments import STEAL
 
 NOW = "now"
 NEWEST = "newest"
+OLDEST = "oldest"
 SIZES = 1000
 _DESCRIPTION = """\
 Says what changed between two snapshots of a tree of datasets, or since one, without writing
 anything on the target. Exit status 0: no differences, 1: differences, 2 and more: trouble, also
 where only a part is known.
 """
-_MOMENT = "a snapshot's name without the dataset (a leading @ is dropped); or "
+_MOMENT = "a snapshot's name (@NAME, DATASET@NAME), or "
 
 
 class Form(StrEnum):
@@ -83,13 +84,13 @@ def add_preview(sub: argparse.ArgumentParser) -> None:
 
 
 def _add_what(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--from", dest="older", metavar="A", default="", help=_MOMENT + "DATASET@A")
+    group.add_argument("--from", dest="older", metavar="A", default="", help=f"{_MOMENT}{OLDEST}")
     group.add_argument(
         "--to",
         dest="newer",
         metavar="B",
         default="",
-        help=f"{_MOMENT}{NEWEST} (the default), or {NOW}: the live files",
+        help=f"{_MOMENT}{NEWEST} (the default) or {NOW}: the live files",
     )
     group.add_argument(
         "-r", "--recursive", action="store_true", help="every dataset below it as well"
@@ -185,6 +186,11 @@ def wanted(args: argparse.Namespace) -> Wanted:
 def is_newest(args: argparse.Namespace) -> bool:
     """Whether the newest snapshot is meant, and not one of that name (`@newest`)."""
     return args.newer in ("", NEWEST)
+
+
+def is_oldest(args: argparse.Namespace) -> bool:
+    """Whether the oldest snapshot of the tree is meant, and not one of that name (`@oldest`)."""
+    return bool(args.older == OLDEST)
 
 
 def _moment(root: str, given: str, option: str) -> tuple[str, str]:

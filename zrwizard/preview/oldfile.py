@@ -12,7 +12,7 @@ from zrwizard.console.errors import ConsoleError, Refused
 from zrwizard.flows import preview as plans
 from zrwizard.plan import Problem
 from zrwizard.preview import fetch, reach
-from zrwizard.preview.arguments import Misused
+from zrwizard.preview.arguments import Misused, is_oldest
 from zrwizard.preview.calling import Call
 from zrwizard.preview.inventory import Inventory
 from zrwizard.preview.printing import say
@@ -31,6 +31,8 @@ def run(call: Call, session: Session, look: Callable[[Call, Session], Inventory]
     """
     inv = look(call, session)
     root, tag = call.asked.root, call.asked.older
+    if is_oldest(call.args):
+        tag = next((snapshot.tag for snapshot in inv.snapshots_of(root)), tag)
     if call.asked.agree_mount and root not in inv.mounts and inv.dataset(root) is not None:
         outcome = session.carry(session.mount_plan([root]))
         if outcome.exit is not Exit.DONE:

@@ -6,10 +6,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from zrwizard.console.errors import Cancelled, Refused
 from zrwizard.preview import inventory, oldfile
-from zrwizard.preview.arguments import Form, Misused, Wanted, is_newest
+from zrwizard.preview.arguments import Form, Misused, Wanted, is_newest, is_oldest
 from zrwizard.preview.calling import Call, tell_plan
 from zrwizard.preview.engine import Engine
 from zrwizard.preview.events import Told
@@ -123,10 +124,10 @@ def printer_for(form: Form) -> Printer:
 
 
 def _compare(call: Call, session: Session) -> int:
-    asked = call.asked
     inv = look(call, session)
-    newer = _newer(call, inv)
-    inv = _with_mounts(call, session, inv, newer)
+    older, newer = _moments(call, inv)
+    asked = replace(call.asked, older=older, newer=newer)
+    inv = _with_mounts(call, session, inv, asked)
     found = inventory.pairs(inv, asked.root, asked.older, newer, recursive=asked.recursive)
     same = settled(inv, found, newer)
     verdict, printer = Verdict(same), printer_for(asked.form)
@@ -179,31 +180,35 @@ def _judged(call: Call, session: Session, verdict: Verdict) -> tuple[int, str, s
     return TROUBLE, f"This list is partial: {verdict.reason}", ""
 
 
-def _newer(call: Call, inv: Inventory) -> str | None:
-    """Return the newer tag, None for the live files. Raises `Misused` and LookupError."""
+def _moments(call: Call, inv: Inventory) -> tuple[str, str | None]:
+    """Return both tags, None for the live files. Raises `Misused` and LookupError."""
     asked = call.asked
-    if asked.newer is None:
-        return None
-    newer = asked.newer
-    if is_newest(call.args):
-        moments = inventory.timeline(inv, asked.root)
-        if not moments:
-            raise LookupError(f"{asked.root} has no snapshots, and so has nothing below it.")
-        own = inv.snapshots_of(asked.root)
-        newer = own[-1].tag if own else moments[-1].tag
-    if newer == asked.older:
+    older, newer = asked.older, asked.newer
+    if is_oldest(call.args):
+        older = _ends(inv, asked.root)[0]
+    if newer is not None and is_newest(call.args):
+        newer = _ends(inv, asked.root)[1]
+    if newer == older:
         raise Misused(
             f"{newer} would be compared with itself"
             + (": it is the newest snapshot." if is_newest(call.args) else "."),
             "Give another --to, or an older --from; --list shows what there is.",
         )
-    return newer
+    return older, newer
 
 
-def _with_mounts(call: Call, session: Session, inv: Inventory, newer: str | None) -> Inventory:
+def _ends(inv: Inventory, root: str) -> tuple[str, str]:
+    """Return the oldest and the newest tag of a tree: the root's own where it has any."""
+    own = [snapshot.tag for snapshot in inv.snapshots_of(root)]
+    tags = own or [moment.tag for moment in inventory.timeline(inv, root)]
+    if not tags:
+        raise LookupError(f"{root} has no snapshots, and so has nothing below it.")
+    return tags[0], tags[-1]
+
+
+def _with_mounts(call: Call, session: Session, inv: Inventory, asked: Wanted) -> Inventory:
     """Have what is not mounted mounted, if that was agreed to, else say what that would do."""
-    asked = call.asked
-    lacking = unmounted(inv, asked, newer)
+    lacking = unmounted(inv, asked, asked.newer)
     if not lacking:
         return inv
     if not asked.agree_mount:
