@@ -10,6 +10,7 @@ _SHOWN = {
     "question_mark": "?",
     "ctrl+right_square_bracket": "^]",
     "space": "Space",
+    "slash": "/",
     "f1": "F1",
 }
 

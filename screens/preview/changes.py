@@ -54,7 +54,7 @@ class ChangesPage(PreviewPage):
             "By kind (+ - M R), by least size (>10M), by name (part of it, or *.conf).",
         ),
         Command("search", ("slash",), "search", "Search a name", "Goes to the next such name."),
-        Command("next", ("n",), "next", "Search on", "Goes to the next one, round at the end."),
+        Command("next", ("n",), "", "Search on", "Goes to the next one, round at the end."),
         CANCEL,
         Command(
             "export",
@@ -165,11 +165,11 @@ class ChangesPage(PreviewPage):
         request = comparison.request
         newer = f"@{request.newer}" if request.newer is not None else "now"
         # The clock stands at a row's end, where it costs the fewest bytes.
-        head = f"{request.root} @{request.older} > {newer}: {_number(comparison.changes)} changes"
+        head = f"{request.root} @{request.older} to {newer}: {_number(comparison.changes)} changes"
         if not comparison.over:
             head += f", {_number(int(comparison.rate))}/s, {span(comparison.seconds)}"
         elif comparison.partial:
-            head += f", partial: {comparison.partial}"
+            head += f" in {span(comparison.seconds)}, partial"
         else:
             head += f" in {span(comparison.seconds)}, complete"
         self._put("#head", head)
@@ -181,20 +181,13 @@ class ChangesPage(PreviewPage):
             return self._told_job
         if not comparison.over:
             return f"$ {comparison.command}" if comparison.command else "Waiting for the machine."
-        pairs = comparison.pairs.values()
-        lacking = [one for one in pairs if one.coverage is not Coverage.WHOLE]
-        left = comparison.tree.shown
-        text = (
-            f"Shown: {_number(left.shown)} of {_number(left.total)} ({comparison.filter.text}). "
-            if comparison.filter != filters.Filter()
-            else ""
-        )
-        if lacking:
-            first = lacking[0]
-            why = first.reason or first.pair.why
-            more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
-            return f"{text}Not all of {first.pair.dataset}{more} (i says why): {why}"
-        return f"{text}All {len(comparison.pairs)} datasets were compared."
+        wanted, left = comparison.filter, comparison.tree.shown
+        text = ""
+        if wanted != filters.Filter():
+            text = f"Shown: {_number(left.shown)} of {_number(left.total)} ({wanted.text}). "
+        if comparison.partial:
+            return f"{text}Partial (i says more): {comparison.partial}"
+        return f"{text}Every list came whole (i says of which datasets)."
 
     _told_job = ""
 
@@ -310,8 +303,8 @@ class ChangesPage(PreviewPage):
         left: Shown = yield from self.comparison.tree.filter_steps(
             wanted.kinds, wanted.name, wanted.size
         )
-        if wanted != filters.Filter():
-            self.tell(f"Shown: {_number(left.shown)} of {_number(left.total)} ({wanted.text}).")
+        if not left.shown:
+            self.tell(f"None of {_number(left.total)} changed paths is like that; f changes it.")
         self.draw()
 
     def do_search(self) -> None:

@@ -28,9 +28,7 @@ class Filter:
         if self.size:
             words.append(f">{_short(self.size)}")
         if self.name:
-            plain = not (
-                set(self.name) <= _KINDS or self.name[0] in '>"' or self.name.strip() == ""
-            )
+            plain = _reads_back(self.name)
             words.append(self.name if plain else f'"{self.name}"')
         return " ".join(words)
 
@@ -60,6 +58,12 @@ def read(text: str) -> Filter:
         rest = rest.strip()
     kept = "".join(sorted(set(kinds)))
     return Filter("" if set(kept) == _KINDS else kept, " ".join(name), least)
+
+
+def _reads_back(name: str) -> bool:
+    """Whether `read` takes these words for a name without quotes around them."""
+    words = name.split(" ")
+    return '"' not in name and not any(set(word) <= _KINDS or word[0] == ">" for word in words)
 
 
 def _size(word: str) -> int:

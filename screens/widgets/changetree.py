@@ -152,7 +152,7 @@ class ChangeTree(Widget, can_focus=True):
         look = self._look(LOOKS.get(row.kinds[-1:], "dim"))
         kinds = Segment(f"{'>' if here else ' '}{row.kinds:2} ", look)
         room = max(12, width - 4 - COUNTS - BYTES)
-        name = Segment(_fit(_name(row), room), look)
+        name = Segment(_fit(_name(row, self._tree.path(row.node)), room), look)
         plain = self.rich_style
         right = Segment(f"{_counts(row):>{COUNTS}}{_bytes(row):>{BYTES}}", plain)
         strip = Strip([kinds, name, right]).adjust_cell_length(width, plain)
@@ -241,7 +241,7 @@ class ChangeTree(Widget, can_focus=True):
 # --- a row as text --------------------------------------------------------------------------------
 
 
-def _name(row: Row) -> str:
+def _name(row: Row, here: bytes) -> str:
     indent = "  " * min(row.depth, DEEPEST)
     mark = ("v " if row.is_open else "> ") if row.has_children else "  "
     name = printable(shown(row.name))
@@ -249,10 +249,16 @@ def _name(row: Row) -> str:
     if row.dataset is not None:
         name += f"  [{printable(row.dataset)}]"
     if row.came_from is not None:
-        name += f"  (was {printable(shown(row.came_from))})"
+        name += f"  (was {other_name(row.came_from, here)})"
     elif row.went_to is not None:
-        name += f"  (now {printable(shown(row.went_to))})"
+        name += f"  (now {other_name(row.went_to, here)})"
     return f"{indent}{mark}{name}"
+
+
+def other_name(path: bytes, here: bytes) -> str:
+    """Return what a path is called from `here`: its last part where it is in the same directory."""
+    above, _, last = path.rpartition(b"/")
+    return printable(shown(last if above == here.rpartition(b"/")[0] else path))
 
 
 def _fit(text: str, width: int) -> str:

@@ -24,6 +24,8 @@ from zrwizard.plan import Plan
 from zrwizard.run.journal import MAIN, Journal
 from zrwizard.secrets import Secrets
 
+OFFERED = ["restore", "rehearse", "preview", "rehearse-preview"]
+
 
 def test_a_dumb_terminal_is_refused_with_a_sentence() -> None:
     assert "--headless" in terminal_problem("dumb", "/dev/pts/0")
@@ -41,7 +43,7 @@ def test_without_a_terminal_the_exit_code_is_2(
 
 
 def test_the_first_page_offers_to_continue_an_unfinished_run(tmp_path: Path, plan: Plan) -> None:
-    assert [entry.value for entry in entries(tmp_path)] == ["restore", "rehearse"]
+    assert [entry.value for entry in entries(tmp_path)] == OFFERED
     console = "telnet://127.0.0.1:4474"
     journal = Journal.create(tmp_path, "abc123", console=console, flow="restore", secrets=Secrets())
     journal.answers({"source.dataset": "hostA"})
@@ -57,7 +59,7 @@ def test_the_first_page_offers_to_continue_an_unfinished_run(tmp_path: Path, pla
     journal.part(MAIN).begun("table")
     journal.end(0)
     journal.close()
-    assert [entry.value for entry in entries(tmp_path)] == ["restore", "rehearse"]
+    assert [entry.value for entry in entries(tmp_path)] == OFFERED
 
 
 class Operator:
