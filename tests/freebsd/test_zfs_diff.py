@@ -307,6 +307,12 @@ def test_complaints_as_recorded(recorded: Recorded, command: str, kind: str) -> 
         ("Key must be loaded to discover path names: Permission denied", "key not loaded"),
         ("Cannot create just-in-time snapshot of 'a/b': out of space", "no temporary snapshot"),
         ("cannot open 'a/b': dataset does not exist", "no such dataset"),
+        (
+            "cannot open 'tank/a/new@x': snapshot delimiter '@' is not expected here\n"
+            "Not an earlier snapshot from the same fs: invalid name",
+            "not earlier",
+        ),
+        ("cannot open 'a/v': operation not applicable to datasets of this type", "no files"),
         ("Internal error: bad data from diff IOCTL: Broken pipe", "broke off"),
     ],
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -481,6 +484,43 @@ def test_a_mount_over_others_hides_them() -> None:
     known = rows.inventory()
     assert known.hidden == {"tank/a/usr", "tank/a/usr/home"}
     assert known.mounts["tank/a"] == b"/"
+
+
+def test_as_a_real_openzfs_told_it() -> None:
+    """Recorded on OpenZFS 2.1: renames, a destruction, a promotion, a hostile mountpoint."""
+    recorded = json.loads((Path(__file__).parent / "openzfs.json").read_text("utf-8"))
+    answers = {name: answer("\n".join(lines)) for name, lines in recorded.items()}
+    known = inventory.parse("tank/a", answers)
+    assert known.problems == (
+        "The mountpoint of tank/a cannot be told for certain.",
+        "The mountpoint of tank/a/young cannot be told for certain.",
+    )
+    assert known.mounts["tank/a/with space"] == b"/tank/a/with space"
+    assert more_commands(known) == ()
+    told = [
+        (pair.dataset, pair.fate, pair.older, pair.newer, pair.was, pair.comparable)
+        for pair in pairs(known, "tank/a", "A", "B", recursive=True)
+    ]
+    both = [f"tank/a/with space@{tag}" for tag in "AB"]
+    assert told == [
+        ("tank/a", Fate.BOTH, "tank/a@A", "tank/a@B", None, True),
+        ("tank/a/enc", Fate.CREATED, None, "tank/a/enc@B", None, False),
+        ("tank/a/girl", Fate.RENAMED, "tank/a/girl@A", "tank/a/girl@B", "tank/a/boy", False),
+        ("tank/a/kid", Fate.PROMOTED, "tank/a/new@A", "tank/a/kid@B", None, True),
+        ("tank/a/new", Fate.CREATED, "tank/a/new@A", "tank/a/new@B", None, True),
+        ("tank/a/off", Fate.BOTH, "tank/a/off@A", "tank/a/off@B", None, False),
+        ("tank/a/vol", Fate.VOLUME, "tank/a/vol@A", "tank/a/vol@B", None, False),
+        ("tank/a/with space", Fate.BOTH, *both, None, True),
+        ("tank/a/young", Fate.CREATED, None, "tank/a/young@B", None, False),
+        ("tank/a/gone", Fate.DESTROYED, None, None, None, False),
+        ("tank/b/out", Fate.RENAMED, None, None, "tank/a/out", False),
+    ]
+    # What zfs diff refused there: `Not an earlier snapshot from the same fs: invalid name`.
+    swapped = by_name(known, older="A-rather-long-name")["tank/a/kid"]
+    assert "choose them the other way round" in swapped.why
+    assert [(m.tag, m.count, m.total) for m in timeline(known, "tank/a")] == [
+        ("A", 6, 9), ("x", 1, 9), ("B", 9, 9), ("A-rather-long-name", 9, 9),
+    ]  # fmt: skip
 
 
 @given(

@@ -11,6 +11,10 @@ Two things that zfs prints are no files (libzfs_diff.c, get_stats_for_obj):
   Its name is gone, so one "renamed" to there was removed, and what has no other name is left out.
   Only with `mount` can a `Reader` tell it from a file that somebody named like this.
 * `/<xattrdir>` in a path: what lies behind it are extended attributes, which no path leads to.
+
+And two things it does not tell, seen with 2.1: the name that went or came with a hard link (the
+other name has `(-1)` or `(+1)`), and a file that was deleted while it was open. Only the
+directory's own M hints at them.
 """
 
 from __future__ import annotations
@@ -245,6 +249,12 @@ _RULES = (
         r"Unable to determine which snapshots to compare|Badly formed snapshot name",
         "zfs did not understand which snapshots to compare.",
         "Choose both again from the list.",
+    ),
+    rule(
+        "no files",
+        r"cannot open '(?P<name>[^'\n]*)': operation not applicable to datasets of this type",
+        "{name} is a volume, which has no files to compare.",
+        "Look at how much was written to it instead.",
     ),
     rule(
         "no such dataset",

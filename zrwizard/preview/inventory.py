@@ -176,11 +176,10 @@ def _point(table: bytes | None, prop: bytes | None) -> bytes | None:
     """Where a file system is mounted, by mount(8) and by its property.
 
     The table is right where the two differ (legacy, a property set with -u), but libxo, through
-    which mount(8) prints, damages what is not ASCII in the C locale.
+    which mount(8) prints, damages what is not ASCII in the C locale, and others escape blanks.
     """
-    if table is not None and table.isascii() and b"?" not in table:
-        return table
-    if prop is not None and prop.startswith(b"/"):
+    exact = table is not None and table.isascii() and not any(c in table for c in b"?\\")
+    if not exact and prop is not None and prop.startswith(b"/"):
         return prop
     return table
 
