@@ -6,6 +6,7 @@ machine of its own; the tests look at how they end.
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -142,6 +143,9 @@ WANTED: dict[str, tuple[Callable[[Machine, Path], None], list[str]]] = {
     "beside": (small, ["--tree", "tank", "--from", "a", "--get", "HOME/file", "--beside"]),
     "beside-none": (small, ["--tree", "tank/home", "--from", "a", "--get", "no", "--beside"]),
 }
+for form in ("csv", "markdown"):
+    WANTED[form] = (small, ["--tree", "tank/home", *ONE[2:], f"--{form}"])
+    WANTED[f"{form}-partial"] = (broken, [*ONE, f"--{form}"])
 TWO: dict[str, list[str]] = {
     "two": ["--tree", "tank", "--there-tree", "bak/tank", "--json"],
     "two-lines": ["--tree", "tank", "--there-tree", "bak/tank"],
@@ -217,11 +221,11 @@ def test_one_object_for_each_changed_path_exactly(cases: Cases) -> None:
     changes = case.records("change")
     root = os.fsencode(cases.home / "json" / "0" / "home")
     assert [exact(one) for one in changes] == [root + b"/" + path for path in PATHS]
-    assert [one["change"] for one in changes] == ["+", "-", "R", "M"]
-    assert [one["kind"] for one in changes] == ["F", "F", "/", "F"]
+    assert [one["kind"] for one in changes] == ["added", "removed", "renamed", "modified"]
+    assert [one["object"] for one in changes] == ["file", "file", "directory", "file"]
     assert changes[2]["new_path"] == f"{root.decode()}/new"
     assert changes[3]["links"] == 1
-    assert {one["when"] for one in changes} == {1_700_000_000_000_000_001}
+    assert {one["time"] for one in changes} == {"2023-11-14T22:13:20.000000001Z"}
     # One dataset was not mounted, and nobody agreed to mount it: so not all is known.
     assert status == 2
     assert case.machine.log == []
@@ -240,7 +244,23 @@ def test_one_object_for_each_changed_path_exactly(cases: Cases) -> None:
 
 
 def exact(record: dict[str, Any]) -> bytes:
-    return bytes.fromhex(record["hex"]) if "hex" in record else record["path"].encode()
+    if "path_base64" in record:
+        return base64.b64decode(record["path_base64"])
+    return os.fsencode(record["path"])
+
+
+@pytest.mark.parametrize("form", ["csv", "markdown"])
+def test_tables_and_reports_come_at_the_end(cases: Cases, form: str) -> None:
+    status, out, err = cases[form].result()
+    assert (status, err) == (1, "")
+    assert b"\x1b" not in out
+    assert b"/linked" in out
+    assert b"artial" not in out
+    status, out, err = cases[f"{form}-partial"].result()
+    assert status == 2
+    assert b"/first" in out
+    assert b"artial" in out
+    assert "partial" in err
 
 
 def test_an_agreed_mount_is_shown_done_and_undone(cases: Cases) -> None:

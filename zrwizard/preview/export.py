@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Any
 
 from zrwizard.flows.preview import shown
-from zrwizard.preview.events import Coverage
+from zrwizard.preview.events import Change, Coverage
 from zrwizard.preview.records import Counts, Fact, Note, word
 from zrwizard.preview.summary import Line, summarise
 from zrwizard.preview.tree import ROOT, Tree
@@ -71,6 +71,18 @@ def to_json_lines(tree: Tree) -> Iterator[str]:
                 record.pop("new_path_base64", None)
             record["facts"] = [_record(fact, path) for fact in facts]
         yield json.dumps(record | {"before": row[0], "after": row[1]}) + "\n"
+
+
+def change_record(dataset: str, change: Change) -> dict[str, Any]:
+    """Return one change as `to_json_lines` has it, for what is printed as it becomes known."""
+    old = None if change.new_path is None else change.path
+    fact = Fact(change.kind, change.type, dataset, change.links, change.when, old)
+    return _record(fact, change.new_path or change.path)
+
+
+def path_fields(key: str, path: bytes) -> dict[str, str]:
+    """Return a path under `key`, and where it is no UTF-8 its exact bytes as `KEY_base64`."""
+    return _path(key, path)
 
 
 def _all(facts: tuple[Fact, ...]) -> str:

@@ -25,6 +25,7 @@ from zrwizard.preview.events import (
     Sized,
     Told,
 )
+from zrwizard.preview.export import change_record, path_fields
 from zrwizard.report.markdown import size
 
 _OUT = 1
@@ -80,14 +81,6 @@ class Printer(Protocol):
 # --- JSON lines -----------------------------------------------------------------------------------
 
 
-def text_of(path: bytes) -> dict[str, str]:
-    """Return a path for JSON: `path`, and where it is no UTF-8 the exact bytes as `hex` besides."""
-    try:
-        return {"path": path.decode()}
-    except UnicodeDecodeError:
-        return {"path": path.decode("utf-8", "replace"), "hex": path.hex()}
-
-
 def line(record: dict[str, Any]) -> bytes:
     """Return one JSON line."""
     return json.dumps(record).encode() + b"\n"
@@ -110,7 +103,11 @@ class JsonPrinter:
                 name = told.pair.dataset
                 write(
                     b"".join(
-                        line({"type": "size", "dataset": name, **text_of(path)} | _bytes(old, new))
+                        line(
+                            {"type": "size", "dataset": name}
+                            | path_fields("path", path)
+                            | {"before": old, "after": new}
+                        )
                         for path, old, new in told.sizes
                     )
                 )
@@ -142,22 +139,16 @@ def _pair(pair: Pair) -> dict[str, Any]:
         "fate": pair.fate,
         "older": pair.older,
         "newer": pair.newer,
-        "mount": None if pair.mount is None else text_of(pair.mount)["path"],
+        **({} if pair.mount is None else path_fields("mount", pair.mount)),
         "was": pair.was,
         "why": pair.why,
     }
 
 
 def _change(dataset: str, change: Change) -> dict[str, Any]:
-    record: dict[str, Any] = {"type": "change", "dataset": dataset, "change": change.kind}
-    record |= {"kind": change.type, **text_of(change.path)}
-    if change.new_path is not None:
-        record |= {f"new_{key}": value for key, value in text_of(change.new_path).items()}
-    return record | {"links": change.links, "when": None if change.when < 0 else change.when}
-
-
-def _bytes(old: int | None, new: int | None) -> dict[str, int | None]:
-    return {"before": old, "after": new}
+    record = change_record(dataset, change)
+    # `type` says here what kind of object the line is.
+    return {"type": "change", "object": record.pop("type"), **record}
 
 
 # --- lines for people -----------------------------------------------------------------------------
