@@ -233,7 +233,7 @@ def test_markdown_counts_everything_once_and_lists_the_first() -> None:
     rows = cells(text)
     by_directory = [row for row in rows if len(row) == 7][1:]
     assert by_directory[-1][:5] == ["all", "78", "0", "1", "0"]
-    assert by_directory[1][5:] == by_directory[-1][5:] != by_directory[0][5:]
+    assert by_directory[0][5:] == by_directory[-1][5:] != by_directory[1][5:]
     assert ["/tank/…", "0", "0", "1", "0"] in [row[:5] for row in by_directory]
     assert sum(int(row[1]) for row in by_directory[:-1]) == 78
     assert [row[2] for row in rows if len(row) == 4][1:] == ["/tank/a/0", "/tank/b/0", "/tank/b/1"]
