@@ -13,8 +13,7 @@ Below `seeds/sN`, with the snapshots `A` and `B`:
     noauto                             not mounted (canmount=noauto)
     vol                                a volume
 
-The first two seeds have all of them, later ones those of `FEW`, for the sake of time.
-
+The first seed has all of them, later ones those of `FEW`, for the sake of time.
 All of it lies in a pool of its own, in a file, so that nothing else on the guest is touched.
 """
 
@@ -32,6 +31,7 @@ MOUNT = "/seeds"
 FILE = "/run/seeds.img"
 SIZE = 320 << 20
 OLDER, NEWER = "A", "B"
+FULL = 1
 FEW = ("", "kid", "before", "after", "base", "fork")
 COMPARED = ("", "kid", "kid/deep", "two words", "elsewhere", "after", "base", "fork")
 """The datasets, relative to the root, whose files can be compared as they are."""
@@ -96,7 +96,6 @@ def lay(guest: Guest, seed: int) -> Past:
     return Past(root, children)
 
 
-FULL = 2
 _PLANTED = (
     *("", "kid", "kid/deep", "two words", "elsewhere", "noolder", "nonewer", "gone", "before"),
     *("base", "noauto"),
@@ -155,6 +154,10 @@ def _children(root: str, mount: str, far: str, seed: int) -> dict[str, Child]:
     found[f"{root}/after"] = Child(
         *(Fate.RENAMED, f"{root}/after@{OLDER}", f"{root}/after@{NEWER}", f"{mount}/after"),
         was=f"{root}/before",
+    )
+    # A clone that was promoted is younger than the snapshot that it holds, but can be compared.
+    found[f"{root}/fork"] = Child(
+        *(Fate.CREATED, f"{root}/fork@{OLDER}", f"{root}/fork@{NEWER}", f"{mount}/fork")
     )
     found[f"{root}/base"] = Child(
         *(Fate.PROMOTED, f"{root}/fork@{OLDER}", f"{root}/base@{NEWER}", f"{mount}/base")
