@@ -19,7 +19,7 @@ from zrwizard.rehearsal.targets import power_cycle
 RECORDED: list[dict[str, Any]] = json.loads((Path(__file__).parent / "recorded.json").read_text())
 SECOND_BOOT = 165
 _GELI = "geli: a later issue restores onto encrypted disks"
-_DIFF = "zfs diff: the preview flow comes with a later issue"
+_DIFF = "zfs diff: the medium keeps no objects and times of files; see test_preview_machine"
 _RESUME = "resumable receives: a later issue sends one stream for each dataset"
 _ZDB = "zdb: nothing of the restore uses it"
 _SERVICE = "service and sysrc: the server flow comes with a later issue"
@@ -30,7 +30,7 @@ NOT_COVERED: dict[int, str] = {
     43: _GELI,
     44: _GELI,
     115: "the virtual file system refuses a tab in a file name",
-    **dict.fromkeys(range(117, 124), _DIFF),
+    **dict.fromkeys(range(117, 121), _DIFF),
     146: "the virtual file system refuses a file of 24 MB",
     **dict.fromkeys(range(147, 152), _RESUME),
     160: _ZDB,

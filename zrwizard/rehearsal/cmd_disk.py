@@ -224,6 +224,11 @@ def umount(call: Call) -> str:
 
 def unmount(m: Machine, found: Mount) -> None:
     """Take a mounted FAT or dataset away, keeping what was written."""
+    if m.space is not None and m.space.unmounted(found):
+        m.mounts.remove(found)
+        if (known := m.dataset(found.special)) is not None:
+            known[1].mounted_at = ""
+        return
     m.mounts.remove(found)
     tree = m.gather(found.path)
     m.clear(found.path, tree)

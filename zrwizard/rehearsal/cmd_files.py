@@ -11,6 +11,7 @@ from zrwizard.rehearsal.clock import ls_date
 from zrwizard.rehearsal.cmd_disk import read_device, write_device
 from zrwizard.rehearsal.commands import PROGRAMS, Call, flags, program, reason, tool
 from zrwizard.rehearsal.errors import Fail
+from zrwizard.rehearsal.rawname import is_text, wide
 from zrwizard.rehearsal.sizes import parse_bytes, words
 
 
@@ -346,6 +347,9 @@ async def b64decode(call: Call) -> int:
         return 1
     if "o" in found:
         call.write(found["o"], plain)
+    elif call.machine.space is not None and is_text(plain):
+        # It may be a command with a name in it that is no UTF-8.
+        await call.io.stdout.write(wide(plain).encode())
     else:
         await call.out(plain)
     return 0

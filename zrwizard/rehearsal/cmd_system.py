@@ -261,6 +261,7 @@ def mount(call: Call) -> str:
             words = [
                 "zfs",
                 "local",
+                *(o for o in ("noatime", "noexec", "nosuid") if o in m.options.split(",")),
                 *(["read-only"] if m.options.startswith("ro") else []),
                 "nfsv4acls",
             ]
@@ -270,10 +271,13 @@ def mount(call: Call) -> str:
 
 def _mount_new(call: Call, found: dict[str, str], names: list[str]) -> str:
     from zrwizard.rehearsal.cmd_disk import mount_fat  # noqa: PLC0415 - both ways
+    from zrwizard.rehearsal.zfsmount import mount_zfs  # noqa: PLC0415 - the same
 
     kind = found.get("t", "ufs")
     if len(names) < 2:
         raise Fail(f"mount: {names[0]}: unknown special file or file system\n")
+    if kind == "zfs":
+        return mount_zfs(call, names, found.get("o", ""), read_only="r" in found)
     if kind != "msdosfs":
         raise Fail(f"mount: {names[0]}: Operation not supported by device\n")
     mount_fat(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from zrwizard.rehearsal.cmd_zfsdiff import diff
 from zrwizard.rehearsal.cmd_zpool import VERSION
 from zrwizard.rehearsal.commands import Call, program
 from zrwizard.rehearsal.errors import Fail
@@ -55,6 +56,8 @@ async def zfs(call: Call) -> int:
         found, many, names = options(call.args[1:], "", "ox")
         overrides = dict(i.partition("=")[::2] for i in many["o"])
         return await receive(call, names[0] if names else "", found, overrides, set(many["x"]))
+    if verb == "diff":
+        return await diff(call, call.args[1:])
     if verb not in verbs:
         raise Fail(f"unrecognized command '{verb}'\nusage: zfs command args ...\n", 2)
     await call.out(verbs[verb](call, call.args[1:]))
@@ -222,6 +225,7 @@ def take_snapshot(m: Machine, pool: Pool, ds: Dataset, name: str, txg: int) -> N
             dict(ds.files),
             ds.bulk,
             fresh,
+            tree=ds.tree.copy() if ds.tree else None,
         )
     )
 
@@ -318,6 +322,8 @@ def _rollback(call: Call, args: list[str]) -> str:
         )
     ds.snapshots = ds.snapshots[: ds.snapshots.index(snap) + 1]
     ds.files, ds.bulk = dict(snap.files), snap.bulk
+    if snap.tree is not None:
+        ds.tree = snap.tree.copy()
     return ""
 
 

@@ -392,9 +392,21 @@ def _checkpoint(call: Call, args: list[str]) -> str:
 
 
 def _history(call: Call, args: list[str]) -> str:
-    _, _, names = options(args, "")
-    return "".join(
-        f"History for '{p.name}':\n" + "\n".join(p.history) + "\n\n"
-        for p in call.machine.pools.values()
-        if not names or p.name in names
-    )
+    found, _, names = options(args, "")
+    if set(found) - {"i", "l"}:
+        bad = min(set(found) - {"i", "l"})
+        raise Fail(f"invalid option '{bad}'\nusage:\n\thistory [-il] [<pool>] ...\n", 2)
+    m = call.machine
+    pools = [one_pool(m, n) for n in names] or list(m.pools.values())
+    return "".join(_one_history(m, p, found) for p in pools)
+
+
+def _one_history(m: Machine, pool: Pool, found: dict[str, str]) -> str:
+    """What was typed, with -i what it did; a command is written down when it is over."""
+    who = f" [user 0 (root) on {m.hostname}]" if "l" in found else ""
+    host = f" [on {m.hostname}]" if "l" in found else ""
+    rows = [(line.partition(" ")[0], 1, f"{line}{who}\n") for line in pool.history]
+    if "i" in found:
+        rows += [(stamp, 0, f"{stamp} {text}{host}\n") for stamp, text in pool.internal]
+    rows.sort(key=lambda row: row[:2])
+    return f"History for '{pool.name}':\n" + "".join(text for _, _, text in rows) + "\n"

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zrwizard.rehearsal.errors import Fail
+from zrwizard.rehearsal.filespace import Lack, Outside
+from zrwizard.rehearsal.rawname import narrow, narrow_bytes
 
 if TYPE_CHECKING:
     from zrwizard.rehearsal.machine import Machine
@@ -32,12 +34,12 @@ class Call:
     async def out(self, data: str | bytes) -> None:
         """Write to standard output."""
         if data:
-            await self.io.stdout.write(data.encode() if isinstance(data, str) else data)
+            await self.io.stdout.write(narrow(data) if isinstance(data, str) else data)
 
     async def err(self, data: str | bytes) -> None:
         """Write to standard error."""
         if data:
-            await self.io.stderr.write(data.encode() if isinstance(data, str) else data)
+            await self.io.stderr.write(narrow(data) if isinstance(data, str) else data)
 
     async def chunk(self) -> bytes | None:
         """The next piece of standard input, None at its end."""
@@ -50,7 +52,7 @@ class Call:
             data += piece
             if data.startswith(TTY_TOKEN):
                 return await self.typed()
-        return data
+        return data if self.machine.space is None else narrow_bytes(data)
 
     async def typed(self) -> bytes:
         """Lines typed at the terminal up to ^D."""
@@ -68,27 +70,54 @@ class Call:
         """`name` as an absolute path."""
         return posixpath.normpath(posixpath.join(str(self.io.cwd), name))
 
+    def where(self, name: str) -> bytes:
+        """`name` as an absolute path of bytes, links and dots as they are."""
+        path = narrow(name)
+        return path if path.startswith(b"/") else narrow(str(self.io.cwd)) + b"/" + path
+
     def read(self, name: str) -> bytes:
         """The contents of a file; `Fail` with the system's words where it cannot be read."""
+        space = self.machine.space
         try:
+            if space is not None and (data := space.read(self.where(name))) is not None:
+                return data
             return bytes(self.io.fs.read_file(self.path(name)))
+        except Lack as lack:
+            raise Fail(f"{self.name}: {name}: {lack}\n") from None
         except (RuntimeError, OSError) as exc:
             raise Fail(f"{self.name}: {name}: {reason(exc)}\n") from None
 
     def write(self, name: str, data: bytes, *, append: bool = False) -> None:
         """Write or append to a file."""
+        space = self.machine.space
         try:
+            if space is not None:
+                old = space.read(self.where(name)) or b"" if append and self.exists(name) else b""
+                if space.write(self.where(name), old + data):
+                    return
             fs, path = self.io.fs, self.path(name)
             fs.append_file(path, data) if append and fs.exists(path) else fs.write_file(path, data)
+        except Lack as lack:
+            raise Fail(f"{self.name}: {name}: {lack}\n") from None
         except (RuntimeError, OSError) as exc:
             raise Fail(f"{self.name}: {name}: {reason(exc)}\n") from None
 
     def exists(self, name: str) -> bool:
         """Does the path exist?"""
+        if self.machine.space is not None:
+            try:
+                if not isinstance(self.machine.space.find(self.where(name)), Outside):
+                    return True
+            except Lack:
+                return False
         return bool(self.io.fs.exists(self.path(name)))
 
     def is_dir(self, name: str) -> bool:
         """Is it a directory?"""
+        if self.machine.space is not None and self.exists(name):
+            place = self.machine.space.find(self.where(name))
+            if not isinstance(place, Outside):
+                return place.node.kind == "/"
         return self.exists(name) and self.io.fs.stat(self.path(name))["file_type"] == "directory"
 
 
@@ -125,6 +154,13 @@ class Program:
 
 
 PROGRAMS: dict[str, Program] = {}
+FILE_PROGRAMS: dict[str, Program] = {}
+"""Those that know the files of an installed host; elsewhere the virtual shell has its own."""
+
+
+def programs(machine: Machine) -> dict[str, Program]:
+    """The programs of a machine."""
+    return PROGRAMS if machine.space is None else PROGRAMS | FILE_PROGRAMS
 
 
 def program(name: str, directory: str = "/usr/bin") -> Callable[[Function], Function]:
@@ -132,6 +168,16 @@ def program(name: str, directory: str = "/usr/bin") -> Callable[[Function], Func
 
     def enter(function: Function) -> Function:
         PROGRAMS[name] = Program(name, f"{directory}/{name}", function)
+        return function
+
+    return enter
+
+
+def file_program(name: str, directory: str = "/usr/bin") -> Callable[[Function], Function]:
+    """Register a program for machines whose files are known with all that they are."""
+
+    def enter(function: Function) -> Function:
+        FILE_PROGRAMS[name] = Program(name, f"{directory}/{name}", function)
         return function
 
     return enter

@@ -16,6 +16,7 @@ from zrwizard.rehearsal.sshstate import Door, Master
 from zrwizard.rehearsal.zfsstate import Dataset, Pool, Tree
 
 if TYPE_CHECKING:
+    from zrwizard.rehearsal.filespace import FileSpace
     from zrwizard.rehearsal.process import Session
     from zrwizard.rehearsal.tty import Tty
     from zrwizard.rehearsal.zfsstream import StreamPlan
@@ -98,6 +99,12 @@ class Machine:
     on_command: Callable[[Machine, str, list[str]], None] | None = None
     send_rate: float = 60e6
     streams: dict[str, StreamPlan] = field(default_factory=dict)
+    space: FileSpace | None = None
+    """The files of an installed host, where they are known with all that they are."""
+    temporary: list[str] = field(default_factory=list)
+    """Snapshots that zfs diff made for itself and took away again."""
+    read_only: set[str] = field(default_factory=set)
+    """Virtual file systems that nothing can write to."""
     kernel_id: str = "FreeBSD 14.0-CURRENT #0: Sat Nov 21 19:17:32 UTC 2026"
 
     def new_process(self, command: str, parent: int = 1) -> Process:
@@ -110,7 +117,7 @@ class Machine:
     def mounted_files(self) -> Iterator[tuple[str, Any, bool]]:
         """Virtual file systems by mount point, outermost first; the live root is read-only."""
         for path in sorted(self.files):
-            yield path, self.files[path], path == "/" and self.live
+            yield path, self.files[path], (path == "/" and self.live) or path in self.read_only
 
     def kernel(self, *lines: str) -> None:
         """The kernel prints lines on the console, unless it is muted."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from zrwizard.rehearsal.commands import PROGRAMS, Call, Program, perform
+from zrwizard.rehearsal.commands import Call, Program, perform, programs
 from zrwizard.rehearsal.errors import RehearsalUnavailable
 
 if TYPE_CHECKING:
@@ -34,6 +34,15 @@ read() {
 }
 command_not_found_handle() { echo "sh: $1: not found" >&2; return 127; }
 """
+RAW_PRINTF = r"""
+printf() { case $1 in %b) __raw "$2";; *) builtin printf "$@";; esac; }
+"""
+"""Where names may be any bytes: what %b makes of octal digits must survive the virtual shell."""
+
+
+def helpers(machine: Machine) -> str:
+    """The functions that every shell of a machine begins with."""
+    return HELPERS if machine.space is None else HELPERS + RAW_PRINTF
 
 
 @dataclass(eq=False, slots=True)
@@ -139,7 +148,7 @@ def new_session(
     )
     # The interpreter is Rust: a cycle through it is never collected, its descriptors neither.
     seen = weakref.ref(session)
-    for entry in PROGRAMS.values():
+    for entry in programs(machine).values():
         callback = partial(_called, machine, seen, entry)
         bash.add_command(entry.name, callback)
         bash.add_command(entry.path, callback)
@@ -185,7 +194,7 @@ def spawn(
     async def live() -> int:
         status = 128 + SIGTERM
         try:
-            await session.run(HELPERS, print_)
+            await session.run(helpers(machine), print_)
             status, complaint = await session.run(script(process.pid), print_)
             if complaint:
                 await print_(f"sh: {complaint}\n".encode())
@@ -214,7 +223,8 @@ async def nested(
     script: str | None = None,
 ) -> int:
     """Run another command from inside a command (timeout, env, ssh's far end)."""
-    program = PROGRAMS.get(argv[0].rpartition("/")[2]) if argv else None
+    known = programs(call.machine)
+    program = known.get(argv[0].rpartition("/")[2]) if argv else None
     if program is not None and script is None and out is None:
         inner = Call(
             call.machine,
@@ -236,7 +246,7 @@ async def nested(
     )
     session.carry = call.session.carry
     try:
-        await session.run(HELPERS, call.io.stderr.write)
+        await session.run(helpers(call.machine), call.io.stderr.write)
         status, complaint = await session.run(
             script if script is not None else shlex.join(argv),
             out or call.io.stdout.write,

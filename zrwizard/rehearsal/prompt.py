@@ -7,7 +7,8 @@ import re
 import shlex
 
 from zrwizard.rehearsal.machine import Machine
-from zrwizard.rehearsal.process import HELPERS, SIGINT, Session, new_session
+from zrwizard.rehearsal.process import SIGINT, Session, helpers, new_session
+from zrwizard.rehearsal.rawname import wide
 from zrwizard.rehearsal.telnet import TelnetPort
 from zrwizard.rehearsal.tty import Tty
 
@@ -37,12 +38,13 @@ class Prompt:
         self._trap = self._trap_text = self._ran = ""
         self._alive = True
         self._waiting = False
+        self._stopped = False
 
     async def run(self) -> int:
         """Read and run lines until the shell exits."""
         self.tty.interrupted = self._interrupt
         self.tty.editing = True
-        await self.session.run(HELPERS, self._write)
+        await self.session.run(helpers(self.machine), self._write)
         try:
             await self._loop()
         finally:
@@ -65,7 +67,7 @@ class Prompt:
             if not line:
                 self.tty.write(b"exit\n" if self.ps1 else b"\n")
                 return
-            text += line.decode("utf-8", "surrogateescape")
+            text += wide(line)
             if complaint := self._complaint(text):
                 if any(sign in complaint for sign in MORE):
                     continue
@@ -94,6 +96,7 @@ class Prompt:
             self._waiting = False
             self._reader.cancel()
         else:
+            self._stopped = True
             self.session.interrupt(SIGINT)
 
     def _complaint(self, text: str) -> str:
@@ -123,10 +126,11 @@ class Prompt:
             '__report "$?" "$PS1" "$PS2"\n'
         )
         self.session.reported = None
-        self._ran = text
+        self._ran, self._stopped = text, False
         status, complaint = await self.session.run(script, self._write)
         self._traps()
-        if "cancelled" in complaint:
+        # A ^C that comes just as the line ends stops it without the interpreter's complaint.
+        if "cancelled" in complaint or (self._stopped and self.session.reported is None):
             self.session.bash.clear_cancel()
             self.status = 128 + SIGINT
             await self._trapped()

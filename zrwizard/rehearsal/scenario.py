@@ -46,6 +46,8 @@ class Scenario:
     old_pool_on_disk: bool = False
     trap_disk: bool = True
     firmware: str = "BIOS"
+    installed: bool = False
+    """An installed host with root on ZFS instead of a live medium: `preview`."""
     recorded_machine: bool = False
     """The machine of the transcripts: vtbd0 and vtbd1 of 4 GB, da0, ada0, em0, vtnet0."""
 
@@ -66,6 +68,13 @@ SCENARIOS: dict[str, Scenario] = {
         replace(_RESTORE, name="changed-host-key", changed_host_key=True),
         replace(_RESTORE, name="console-taken", console_taken=True),
         replace(_RESTORE, name="uefi", firmware="UEFI"),
+        replace(
+            _RESTORE,
+            name="preview",
+            start=Start.PASSWORD_LOGIN,
+            power_on_at_connect=False,
+            installed=True,
+        ),
         replace(
             _RESTORE,
             name="transcripts",

@@ -20,7 +20,10 @@ from zrwizard.rehearsal import (
     cmd_net,
     cmd_process,
     cmd_ssh,
+    cmd_stat,
     cmd_system,
+    cmd_test,
+    cmd_treefiles,
     cmd_zfs,
     cmd_zpool,
 )
@@ -29,12 +32,14 @@ from zrwizard.rehearsal.clock import Clock
 from zrwizard.rehearsal.console import Console
 from zrwizard.rehearsal.hostb import make_server
 from zrwizard.rehearsal.machine import Machine
-from zrwizard.rehearsal.process import HELPERS, interpreter, new_session
+from zrwizard.rehearsal.previewhost import host_files, make_host
+from zrwizard.rehearsal.process import helpers, interpreter, new_session
 from zrwizard.rehearsal.scenario import Scenario, scenario
 from zrwizard.rehearsal.sshstate import fingerprint, private_key
 from zrwizard.rehearsal.targets import live_files, make_target, power_cycle
 from zrwizard.rehearsal.telnet import TelnetPort
 from zrwizard.rehearsal.tty import Tty
+from zrwizard.rehearsal.unchanged import MachineWas, changed, remember
 
 T = TypeVar("T")
 PROGRAM_MODULES = (
@@ -45,7 +50,10 @@ PROGRAM_MODULES = (
     cmd_net,
     cmd_process,
     cmd_ssh,
+    cmd_stat,
     cmd_system,
+    cmd_test,
+    cmd_treefiles,
     cmd_zfs,
     cmd_zpool,
 )
@@ -81,7 +89,8 @@ class Rehearsal:
         self.scenario = _named(scenario) if isinstance(scenario, str) else scenario
         self.clock = Clock(speed)
         self._rng = random.Random(seed)  # noqa: S311 - a simulation
-        self.target = make_target(self.scenario, self.clock, self._rng)
+        make = make_host if self.scenario.installed else make_target
+        self.target = make(self.scenario, self.clock, self._rng)
         self.server = make_server(self.scenario, self.clock, self._rng)
         self.server.streams = self.target.streams
         door = self.server.door
@@ -101,6 +110,7 @@ class Rehearsal:
         self._ready = threading.Event()
         self._stop: asyncio.Event | None = None
         self._failure: BaseException | None = None
+        self._was: MachineWas | None = None
         self.port: TelnetPort | None = None
         self.console: Console | None = None
 
@@ -155,7 +165,8 @@ class Rehearsal:
         m.tty = tty
         console = Console(m, tty, port, self.scenario)
         self.port, self.console = port, console
-        live_files(m)
+        (host_files if self.scenario.installed else live_files)(m)
+        self._was = remember(m)
         live_files(self.server)
         port.taken = self.scenario.console_taken
         await port.open()
@@ -205,6 +216,28 @@ class Rehearsal:
     def state(self) -> str:
         """What the console shows: booting, question, dialog, login, shell, installing, off …"""
         return self.console.state if self.console else "off"
+
+    def remember(self) -> None:
+        """From now on `changed` tells what is not as it is at this moment."""
+
+        def look() -> None:
+            self._was = remember(self.target)
+
+        self.inside(look)
+
+    def changed(self) -> list[str]:
+        """What is not as it was when the machines started, in sentences; empty: all of it is.
+
+        Pools, datasets, snapshots, properties, mounts, zpool's history, and of installed hosts
+        every file with its times. A snapshot that zfs diff made for itself and took away again
+        is told by `temporary_snapshots`.
+        """
+        return self.inside(lambda: changed(self.target, self._was) if self._was else [])
+
+    @property
+    def temporary_snapshots(self) -> list[str]:
+        """Snapshots that zfs diff made for itself since the start; all are gone again."""
+        return self.inside(lambda: list(self.target.temporary))
 
     def would_boot(self) -> list[str]:
         """Reasons why the target's first disk would not boot; empty: it would."""
@@ -285,7 +318,7 @@ async def run_aside(machine: Machine, text: str) -> tuple[int, str, str]:
     async def keep_err(data: bytes) -> None:
         err.extend(data)
 
-    await session.run(HELPERS, keep_err)
+    await session.run(helpers(machine), keep_err)
     status, complaint = await session.run(text, keep_out, keep_err)
     session.ended = True
     machine.processes.pop(session.process.pid, None)

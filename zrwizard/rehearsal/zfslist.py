@@ -7,7 +7,14 @@ from zrwizard.rehearsal.errors import Fail
 from zrwizard.rehearsal.machine import Machine
 from zrwizard.rehearsal.poolimport import options
 from zrwizard.rehearsal.zfsmount import refresh
-from zrwizard.rehearsal.zfsprops import ALIASES, DATASET_ORDER, DEFAULTS, READ_ONLY, SNAPSHOT_ORDER
+from zrwizard.rehearsal.zfsprops import (
+    ALIASES,
+    DATASET_ORDER,
+    DEFAULTS,
+    NUMBERS,
+    READ_ONLY,
+    SNAPSHOT_ORDER,
+)
 from zrwizard.rehearsal.zfsreport import dataset_value, snapshot_value, table
 from zrwizard.rehearsal.zfsstate import Dataset, Pool, Snapshot
 
@@ -53,7 +60,7 @@ def _select(m: Machine, names: list[str], found: dict[str, str], kinds: set[str]
             far = (len(ds.rel.split("/")) if ds.rel else 0) - level
             if not below or far > depth:
                 continue
-            if "filesystem" in kinds:
+            if ds.kind in kinds:
                 things.append((pool, ds, None))
             if "snapshot" in kinds and (far < depth or depth == 99 or "d" not in found):
                 things += [(pool, ds, s) for s in ds.snapshots]
@@ -84,7 +91,17 @@ def _kinds(text: str, names: list[str]) -> set[str]:
     return {"filesystem", "snapshot", "volume", "bookmark"} if "all" in kinds else kinds
 
 
-LIST_HEADS = {"available": "AVAIL", "referenced": "REFER", "compressratio": "RATIO"}
+LIST_HEADS = {
+    "available": "AVAIL",
+    "referenced": "REFER",
+    "compressratio": "RATIO",
+    "logicalused": "LUSED",
+    "logicalreferenced": "LREFER",
+    "usedbydataset": "USEDDS",
+    "usedbysnapshots": "USEDSNAP",
+    "usedbychildren": "USEDCHILD",
+    "usedbyrefreservation": "USEDREFRESERV",
+}
 
 
 def list_datasets(call: Call, args: list[str]) -> str:
@@ -133,7 +150,7 @@ def list_datasets(call: Call, args: list[str]) -> str:
     right = {
         i
         for i, p in enumerate(props)
-        if p in ("used", "available", "referenced", "guid", "createtxg", "compressratio")
+        if p in NUMBERS or p in ("guid", "createtxg", "compressratio") or "@" in p
     }
     return table(rows, heads, right)
 
@@ -158,8 +175,16 @@ def get_properties(call: Call, args: list[str]) -> str:
     for thing in _select(call.machine, names, found, kinds):
         for prop in _wanted(rest[0], thing):
             value, source = value_of(thing, prop, exact=exact)
-            if not value and prop not in READ_ONLY and prop not in DEFAULTS and ":" not in prop:
+            if (
+                not value
+                and "@" not in prop
+                and prop not in READ_ONLY
+                and prop not in DEFAULTS
+                and ":" not in prop
+            ):
                 raise Fail(f"bad property list: invalid property '{prop}'\n", 2)
+            if not value and rest[0] != "all":
+                value, source = "-", "-"
             if not value or (sources and source.split()[0] not in sources):
                 continue
             got = thing[1].received.get(prop, "-") if thing[2] is None else "-"

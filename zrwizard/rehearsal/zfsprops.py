@@ -118,6 +118,7 @@ READ_ONLY = {
     "clones",
     "encryptionroot",
     "keystatus",
+    "volsize",
 }
 ALIASES = {
     "avail": "available",
@@ -129,6 +130,12 @@ ALIASES = {
     "checksum": "checksum",
     "reserv": "reservation",
     "refratio": "refcompressratio",
+    "lused": "logicalused",
+    "lrefer": "logicalreferenced",
+    "usedds": "usedbydataset",
+    "usedsnap": "usedbysnapshots",
+    "usedchild": "usedbychildren",
+    "usedrefreserv": "usedbyrefreservation",
 }
 NUMBERS = {
     "used",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from zrwizard.rehearsal.zfsfiles import FileTree, blocks, only_in
 from zrwizard.rehearsal.zfsprops import DEFAULTS, NOT_INHERITED
 
 Tree = dict[str, bytes | None]
@@ -29,11 +30,13 @@ class Snapshot:
     fresh: int = 0
     """Bytes that were written since the snapshot before it."""
     holds: dict[str, int] = field(default_factory=dict)
+    tree: FileTree | None = None
+    """The files with all that they are, where the dataset has its `tree`."""
 
 
 @dataclass(slots=True)
 class Dataset:
-    """A file system. `rel` is its name below the pool, empty for the pool's own root."""
+    """A file system or volume. `rel` is its name below the pool, empty for the pool's own root."""
 
     rel: str
     guid: int
@@ -51,6 +54,12 @@ class Dataset:
     """Bytes of a receive that is running."""
     busy: bool = False
     bookmarks: dict[str, tuple[int, int]] = field(default_factory=dict)
+    kind: str = "filesystem"
+    tree: FileTree | None = None
+    """Where it is there, the files are these and not `files` and `bulk`."""
+    origin_tree: FileTree | None = None
+    key: str = ""
+    """`available` or `unavailable` of an encrypted one."""
 
     def snapshot(self, name: str) -> Snapshot | None:
         """The snapshot called `name`."""
@@ -81,6 +90,8 @@ class Pool:
     scan: str = ""
     checkpoint: str = ""
     history: list[str] = field(default_factory=list)
+    internal: list[tuple[str, str]] = field(default_factory=list)
+    """What zpool history -i adds: (stamp, text)."""
     load_guid: int = 0
     destroyed: bool = False
     readonly: bool = False
@@ -116,11 +127,15 @@ def tree_bytes(files: Tree, sector: int) -> int:
 
 def referenced(pool: Pool, ds: Dataset) -> int:
     """Bytes that the live dataset refers to."""
+    if ds.tree is not None:
+        return pool.base + sum(disk for disk, _ in blocks(ds.tree).values())
     return pool.base + ds.bulk + tree_bytes(ds.files, 1 << pool.ashift)
 
 
 def used_by_dataset(pool: Pool, ds: Dataset) -> int:
     """Bytes that destroying the dataset alone would free (little for a clone)."""
+    if ds.tree is not None:
+        return pool.base + only_in(ds.tree, ds.origin_tree)[0]
     if ds.origin:
         return 8192 if not ds.pending else ds.pending
     return referenced(pool, ds) + ds.pending
@@ -128,7 +143,41 @@ def used_by_dataset(pool: Pool, ds: Dataset) -> int:
 
 def used_by_snapshots(ds: Dataset) -> int:
     """Bytes held by snapshots only."""
-    return sum(s.used for s in ds.snapshots)
+    if ds.tree is None:
+        return sum(s.used for s in ds.snapshots)
+    held = {k: v for s in ds.snapshots for k, v in blocks(s.tree).items()}
+    for key in (*blocks(ds.tree), *blocks(ds.origin_tree)):
+        held.pop(key, None)
+    return sum(disk for disk, _ in held.values())
+
+
+def neighbours(ds: Dataset, snap: Snapshot) -> tuple[FileTree | None, FileTree | None]:
+    """The trees of the snapshot before and of what came after."""
+    at = ds.snapshots.index(snap)
+    before = ds.snapshots[at - 1].tree if at else ds.origin_tree
+    after = ds.snapshots[at + 1].tree if at + 1 < len(ds.snapshots) else ds.tree
+    return before, after
+
+
+def snapshot_used(ds: Dataset, snap: Snapshot) -> int:
+    """Bytes that only this snapshot holds."""
+    return snap.used if snap.tree is None else only_in(snap.tree, *neighbours(ds, snap))[0]
+
+
+def written_since(pool: Pool, ds: Dataset, snap: Snapshot | None, base: str) -> int | None:
+    """The property written@BASE of a dataset or of its snapshot; None: there is no such base."""
+    older = ds.snapshot(base.rpartition("@")[2])
+    if older is None or (snap is not None and snap.createtxg < older.createtxg):
+        return None
+    tree = snap.tree if snap else ds.tree
+    if tree is not None and older.tree is not None:
+        return only_in(tree, older.tree)[0]
+    return max(0, (snap.referenced if snap else referenced(pool, ds)) - older.referenced)
+
+
+def logical(tree: FileTree | None) -> int:
+    """Bytes of a tree before compression."""
+    return sum(plain for _, plain in blocks(tree).values())
 
 
 def used_by_children(pool: Pool, ds: Dataset) -> int:
