@@ -25,6 +25,7 @@ _CONSOLE_TTYS = ("/dev/ttyv", "/dev/ttyu", "/dev/ttyS", "/dev/ttyd", "/dev/cua",
 _NEWEST = 3
 REHEARSAL = "rehearsal://"
 PREVIEW = "preview"
+SWITCH = 0.001
 _TIDY_WAIT = 25.0
 
 
@@ -44,6 +45,8 @@ def run(request: Request | None, *, secrets: Secrets, state_dir: Path, style: st
         os.environ.setdefault("TEXTUAL_DISABLE_KITTY_KEY", "1")
     from screens.app import Style, ZrApp  # noqa: PLC0415 - slow, and after the line above
 
+    # The worker's thread reads a million lines while the screens must still answer keys.
+    sys.setswitchinterval(SWITCH)
     worker = Worker(secrets, state_dir)
     app = ZrApp(
         lambda: entries(state_dir),

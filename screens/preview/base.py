@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from screens.preview.guide import Guide
     from screens.preview.model import Model
 
-TRAIL = ("Connect", "Tree", "Snapshots", "Changes", "Path")
-
 BACK = Command(
     "back",
     ("escape", "q"),
@@ -37,9 +35,12 @@ QUIT = Command(
 
 
 class PreviewPage(Page):
-    """A page of a preview. There is no taking over by hand: the console is read-only."""
+    """A page of a preview. There is no taking over by hand: the console is read-only.
 
-    TRAIL: ClassVar[tuple[str, ...]] = TRAIL
+    `LATER` are commands whose keys give way in the key bar to those for going back and for help.
+    """
+
+    LATER: ClassVar[tuple[Command, ...]] = ()
 
     def __init__(self, guide: Guide) -> None:
         self.guide = guide
@@ -54,7 +55,7 @@ class PreviewPage(Page):
     @property
     def commands(self) -> tuple[Command, ...]:
         """The page's own, and those of every page but for the take-over."""
-        return (*self.TABLE, BACK, HELP, TRAFFIC, REDRAW, QUIT)
+        return (*self.TABLE, BACK, HELP, *self.LATER, TRAFFIC, REDRAW, QUIT)
 
     def can(self, name: str) -> bool:
         """Nothing takes the console over here."""

@@ -77,9 +77,8 @@ class ChangesPage(PreviewPage):
             "Say what came of each dataset",
             "How much of each one's answer came, why it is partial, and what a send would carry.",
         ),
-        GET,
-        BESIDE,
     )
+    LATER = (GET, BESIDE)
     ABOUT = (
         "+ was added, - removed, M modified, R renamed; a removed file with another of its name "
         "in its place is -+. At the right of a directory: how many of each lie below it, and "
@@ -117,6 +116,8 @@ class ChangesPage(PreviewPage):
         """Draw what is there."""
         self.draw()
         self.refocus()
+        # Only now: its first rows must not wait until this page has been laid out.
+        self.model.ask_comparison()
 
     def refocus(self) -> None:
         """The keys are the tree's."""

@@ -167,6 +167,9 @@ def version_rows(versions: Versions, width: int) -> Iterator[Row]:
     for side, name in ((older, "A"), (newer, "B")):
         if side.reason:
             yield Row(f"{name}: {printable(side.reason)}", "strong", 3)
+    for side, name in ((older, "A"), (newer, "B")):
+        if side.sha256 is not None:
+            yield Row(f"sha256 {name}  {side.sha256}")
     if versions.same:
         yield Row("The contents are equal.", "strong")
     yield from _text_rows(versions, width)
@@ -183,8 +186,6 @@ def _facts(older: Side, newer: Side) -> Iterator[tuple[str, str, str]]:
                 yield label, pair[0], pair[1]
     if older.target is not None or newer.target is not None:
         yield "points to", shown(older.target or b""), shown(newer.target or b"")
-    if older.sha256 is not None or newer.sha256 is not None:
-        yield "sha256", older.sha256 or "", newer.sha256 or ""
 
 
 _TYPES = {

@@ -14,7 +14,7 @@ from screens.preview.agree import AgreePage, PlanPage
 from screens.preview.base import PreviewPage
 from screens.preview.changes import ChangesPage
 from screens.preview.detail import DetailPage
-from screens.preview.model import Model, News
+from screens.preview.model import Comparison, Model, News
 from screens.preview.target import Target
 from screens.preview.timeline import TimelinePage
 from screens.preview.trees import TreesPage
@@ -106,6 +106,9 @@ class Guide:
 
     def pump(self) -> None:
         """Take what came, for a short while; called often."""
+        if not self.app.page.is_ready:
+            # A page that is being put up gets the time, so that the first rows are seen sooner.
+            return
         some = self.model.pump(BUDGET)
         # A page under help or the question before leaving must not be taken away.
         while self.model.news and self.app.screen is self.app.page and self.app.page.is_ready:
@@ -201,7 +204,7 @@ class Guide:
             self.app.page.tell(self._gone)
             return
         self.model.desk.cancel()
-        self.model.compare(request)
+        self.model.comparison = Comparison(request)
         self.app.show_page(ChangesPage(self))
 
     def cancel(self) -> None:
@@ -291,9 +294,8 @@ class Guide:
 
     def _carried(self, news: Carried, well: bool, text: str) -> None:
         if well and self._carries_mount and self.model.comparison is not None:
-            request = self.model.comparison.request
             self.model.desk.ask(Look())
-            self.model.compare(request)
+            self.model.comparison = Comparison(self.model.comparison.request)
             self.app.show_page(ChangesPage(self))
             self._tell_later("Mounted; it is unmounted when the preview ends. Comparing again.")
             return

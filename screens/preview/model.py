@@ -71,6 +71,7 @@ class Comparison:
         self.began = time.monotonic()
         self.at: int | None = None
         self.filter = Filter()
+        self.asked = False
         self._opened = False
         self._seconds = 0.0
 
@@ -159,10 +160,11 @@ class Model:
         self._said: deque[Said] = deque()
         self._taken = 0
 
-    def compare(self, request: Compare) -> None:
-        """Begin a comparison; what another one still says is dropped by the worker's own order."""
-        self.comparison = Comparison(request)
-        self.desk.ask(request)
+    def ask_comparison(self) -> None:
+        """Have the worker begin the comparison, once: what it says is taken from then on."""
+        if self.comparison is not None and not self.comparison.asked:
+            self.comparison.asked = True
+            self.desk.ask(self.comparison.request)
 
     def pump(self, seconds: float) -> bool:
         """Take what was said, for about so many seconds; return whether anything was."""
