@@ -183,9 +183,10 @@ def test_a_wrong_line_ends_it_and_what_stood_before_is_kept(wrong: bytes, piece:
             found.extend(reader.feed(data[at : at + piece]))
         reader.close()
 
-    with pytest.raises(ParseError, match="line 3: "):
+    with pytest.raises(ParseError, match="line 3: ") as caught:
         all_of_it()
     assert found == [good, good]
+    assert reader.failure is caught.value
     with pytest.raises(ParseError, match="line 3: "):
         reader.feed(line(good))
     with pytest.raises(ParseError, match="line 3: "):

@@ -67,12 +67,17 @@ class Reader:
         self._lines = 0
         self._failure: ParseError | None = None
 
+    @property
+    def failure(self) -> ParseError | None:
+        """What the next call will raise: the line after what was returned is not zfs's."""
+        return self._failure
+
     def feed(self, data: bytes) -> list[Change]:
         """The changes whose lines `data` completes, in their order.
 
         Raises ParseError, naming the line, for one that zfs cannot have written; what stands
-        before it was returned first, so that line may be told of by the next call. Nothing is
-        taken after it.
+        before it in the same piece is returned first, so it may be the next call that raises (or
+        `failure` that tells at once). Nothing is taken after it.
         """
         if self._failure:
             raise self._failure
