@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import pexpect
@@ -15,6 +16,8 @@ from zrwizard.console.console import Console
 from zrwizard.console.transcript import Transcript
 from zrwizard.secrets import Secrets
 from zrwizard.shell.session import ShellSession
+
+_NUMBERS = count(1)
 
 
 def write(directory: Path, programs: Mapping[str, str]) -> Path:
@@ -48,7 +51,7 @@ def opened(
     console = Console(line, Transcript(log, Secrets(), "test"), threading.Event())
     session = ShellSession(
         console,
-        f"{token}{os.getpid():x}",
+        f"{token}{os.getpid():x}{next(_NUMBERS):x}",
         password=lambda: None,
         on_state=lambda _: None,
     )

@@ -82,7 +82,8 @@ class Engine:
         answers: dict[str, Result] = {}
         for one in asks:
             try:
-                answers[one.name] = ask(self._shell, one.argv, timeout=_LISTING, stop=self._cancel)
+                patience = _LISTING if one.needed else _EXTRA
+                answers[one.name] = ask(self._shell, one.argv, timeout=patience, stop=self._cancel)
             except Cancelled:
                 raise
             except ConsoleError:
@@ -238,6 +239,8 @@ class _Comparison:
             if piece:
                 try:
                     batch.add(reader.feed(piece))
+                    # What stood before an impossible line came; the line itself is told of now.
+                    reader.feed(b"")
                 except ParseError as error:
                     return f"The list broke off: {error}."
             batch.tick()

@@ -38,9 +38,12 @@ def in_snapshot(mount: bytes, snapshot: str, path: bytes) -> bytes | None:
 
 
 def crosses(pair: Pair) -> str | None:
-    """The dataset of the older snapshot where it is another than the pair's (a promotion)."""
+    """The dataset of the older snapshot where it is another than the newer side's (promotions).
+
+    The pair's mount is that of the newer side's dataset.
+    """
     owner = (pair.older or "").partition("@")[0]
-    return owner if owner and owner != pair.dataset else None
+    return owner if owner and owner != (pair.newer or pair.dataset).partition("@")[0] else None
 
 
 def older_path(pair: Pair, path: bytes, owner_mount: bytes | None = None) -> bytes | None:
