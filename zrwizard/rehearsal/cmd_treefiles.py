@@ -28,13 +28,15 @@ def space_of(call: Call) -> FileSpace:
 async def raw(call: Call) -> int:
     """The virtual shell's own: printf %b whose bytes survive a command substitution."""
 
-    def octal(match: re.Match[bytes]) -> bytes:
-        return bytes([int(match[1] or match[2], 8) & 0xFF])
+    def one(match: re.Match[bytes]) -> bytes:
+        digits = match[1] or match[2]
+        if digits is not None:
+            return bytes([int(digits, 8) & 0xFF])
+        return {b"n": b"\n", b"t": b"\t"}.get(match[3], match[3])
 
     text = narrow(call.args[0] if call.args else "")
-    plain = re.sub(rb"\\0([0-7]{1,3})|\\([1-7][0-7]{0,2})", octal, text)
-    for sign, byte in ((b"\\n", b"\n"), (b"\\t", b"\t"), (b"\\\\", b"\\")):
-        plain = plain.replace(sign, byte)
+    # In one pass: a backslash that octal digits made is no escape again.
+    plain = re.sub(rb"\\(?:0([0-7]{1,3})|([1-7][0-7]{0,2})|([nt\\]))", one, text)
     await call.io.stdout.write(wide(plain).encode())
     return 0
 
