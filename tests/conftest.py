@@ -21,6 +21,15 @@ _skipped: dict[str, int] = {}
 _fuzzed: list[dict[str, Any]] = []
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares machines stays in one process (pytest-xdist): the guests, and each file."""
+    for item in items:
+        path = item.path
+        name = "guest" if path.is_relative_to(_GUESTS) else str(path.relative_to(_GUESTS.parent))
+        item.add_marker(pytest.mark.xdist_group(name))
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.skipped and Path(report.fspath).parts[-2:-1] == ("guest",):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else "skipped"

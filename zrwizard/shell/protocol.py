@@ -36,7 +36,8 @@ _ROUNDS = 60
 _SILENCE = 75.0
 _GONE = re.compile(rb"Console type \[[^]]*\]: $|(?:^|\n)(db|mountroot)> $")
 _LOGIN = re.compile(rb"(?:^|\n)[^\n]{0,60}(login: |Password:)$")
-_STRANGER = re.compile(rb"\bz[qv]: ([Cc]ommand )?not found")
+_FORGOTTEN = re.compile(rb"\bz[cpxqwgdzt]: ([Cc]ommand )?not found")
+_STRANGER = re.compile(rb"\bzv: ([Cc]ommand )?not found")
 # Menus, dialogs and size queries place the cursor, which kernel messages and line editors do not.
 _STRANGE = re.compile(
     rb"\x1b\[[0-9;]*[HJr]|\x1b[c78]|---<<BOOT>>---|Autoboot in |bootstrap loader|EFI loader"
@@ -139,7 +140,7 @@ class Frames:
     def _notice(self, seen: bytes, prompts: bool) -> None:
         """Raise when the console stands at a prompt that is not ours."""
         text = seen[-400:].replace(b"\r", b"")
-        if _STRANGER.search(text):
+        if _FORGOTTEN.search(text):
             self._gone(text)
         if text != self._tail:
             self._tail = text
@@ -256,9 +257,14 @@ class Frames:
                 f"{len(data)} bytes are too many for one command.", "Upload them as a file."
             )
         waiting = dict(enumerate(parts))
+        heard = time.monotonic()
         for attempt in range(_ROUNDS):
             before = len(waiting)
             self._send_round(id, waiting, attempt, secret)
+            if len(waiting) < before:
+                heard = time.monotonic()
+            elif attempt > 5 and time.monotonic() - heard > _SILENCE:
+                break
             if not waiting:
                 self._failures = max(0, self._failures - 1)
                 return len(parts)
