@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.preview.rows import T0, Rows, answer
@@ -230,6 +230,7 @@ def test_moved_out_of_the_tree_and_into_it() -> None:
     assert (found["tank/a/in"].fate, found["tank/a/in"].was) == (Fate.RENAMED, "tank/in")
     out = found["tank/b/out"]
     assert (out.fate, out.was, out.comparable) == (Fate.RENAMED, "tank/a/out", False)
+    assert out.why == "It does not belong to the tree any more; it is called tank/b/out now."
     rows.fs("tank/b", 1).fs("tank/b/out", 12)
     known = rows.inventory(None)
     assert by_name(known)["tank/b/out"] == out
@@ -577,6 +578,18 @@ def pasts(draw: st.DrawFn) -> tuple[dict[str, int], dict[str, int], list[str]]:
     return then, now, commands
 
 
+@example(
+    (
+        {"tank/a": 0, "tank/a/b": 1, "tank/e": 2},
+        {"tank/c": 0, "tank/a/b": 1, "tank/a": 2},
+        [
+            "zfs rename tank/a/b tank/b",
+            "zfs rename tank/a tank/c",
+            "zfs rename tank/e tank/a",
+            "zfs rename tank/b tank/a/b",
+        ],
+    )
+)
 @given(pasts())
 @settings(max_examples=200, deadline=None)
 def test_names_of_then_whatever_was_renamed(

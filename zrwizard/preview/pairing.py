@@ -224,14 +224,19 @@ def _gone(inventory: Inventory, root: str, then: past.Past) -> list[Pair]:
             why = f"It was renamed to {name.now}, which is not there any more."
             found.append(Pair(name.was, Fate.DESTROYED, None, None, None, why=why))
         else:
-            why = f"It was moved out of the tree; it is called {name.now} now."
-            found.append(Pair(name.now, Fate.RENAMED, None, None, None, was=name.was, why=why))
+            found.append(_moved(name.now, name.was))
     for dataset in inventory.datasets:
         was = then.name(dataset.name)
         if tree.below(was, tree_then) and not tree.below(dataset.name, root):
-            why = f"It was moved out of the tree; it is called {dataset.name} now."
-            found.append(Pair(dataset.name, Fate.RENAMED, None, None, None, was=was, why=why))
+            found.append(_moved(dataset.name, was))
     return found
+
+
+def _moved(name: str, was: str) -> Pair:
+    # Its name is the same where it stayed and the tree went away from it.
+    why = f"It does not belong to the tree any more; it is called {name} now."
+    earlier = None if was == name else was
+    return Pair(name, Fate.RENAMED, None, None, None, was=earlier, why=why)
 
 
 def _when(seconds: int) -> str:
