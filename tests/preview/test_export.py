@@ -16,7 +16,14 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from zrwizard.preview.events import Began, Change, Coverage, DatasetEnded, Ended, Fate, Found, Pair
-from zrwizard.preview.export import COLUMNS, FORMS, to_csv, to_json_lines, to_markdown
+from zrwizard.preview.export import (
+    COLUMNS,
+    FORMS,
+    change_record,
+    to_csv,
+    to_json_lines,
+    to_markdown,
+)
 from zrwizard.preview.summary import summarise
 from zrwizard.preview.tree import ROOT, Tree
 
@@ -114,6 +121,11 @@ def test_json_has_one_object_a_changed_path_with_all_that_is_known() -> None:
     assert (over["before"], over["after"]) == (5, 6)
     assert over["facts"][1]["path"] == "/tank/t"
     assert over["facts"][1]["new_path"] == "/tank/s"
+
+
+def test_a_time_that_no_clock_shows_is_not_known() -> None:
+    record = change_record("tank", Change("+", "F", b"/tank/a", None, 0, 10**28))
+    assert record["time"] is None
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -15,12 +15,14 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 from zrwizard.flows.preview import shown
 from zrwizard.preview.events import Change, Coverage
 from zrwizard.preview.records import Counts, Fact, Note, word
+from zrwizard.preview.store import UNKNOWN
 from zrwizard.preview.summary import Line, summarise
 from zrwizard.preview.tree import ROOT, Tree
 from zrwizard.report.markdown import size
@@ -42,6 +44,7 @@ _KINDS = {"+": "added", "-": "removed", "M": "modified", "R": "renamed"}
 _BITS = {"+": 1, "-": 2, "M": 4, "R": 8}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = 1_000_000_000
+_LAST = (1 << 63) // _SECOND
 
 
 def to_json_lines(tree: Tree) -> Iterator[str]:
@@ -110,12 +113,16 @@ def _path(key: str, path: bytes) -> dict[str, str]:
 
 
 def _time(when: int) -> str | None:
-    """Nanoseconds since 1970 as RFC 3339; None for a time that is not known."""
-    if when == -1:
-        return None
+    """Nanoseconds since 1970 as RFC 3339; None for a time that is not known, or no clock shows."""
     seconds, rest = divmod(when, _SECOND)
-    moment = _EPOCH + timedelta(seconds=seconds)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:09}Z"
+    if when == UNKNOWN or abs(seconds) > _LAST:
+        return None
+    return f"{_second(seconds)}.{rest:09}Z"
+
+
+@lru_cache(4096)
+def _second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
 
 
 # --- CSV ------------------------------------------------------------------------------------------
@@ -150,7 +157,7 @@ def to_csv(tree: Tree) -> Iterator[str]:
     or `@` or their full-width forms, has a `'` before it. Paths never do: they begin with `/`.
     """
     out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, restval="", lineterminator="\r\n")
+    writer = csv.writer(out, lineterminator="\r\n")
 
     def taken() -> str:
         line = out.getvalue()
@@ -158,36 +165,34 @@ def to_csv(tree: Tree) -> Iterator[str]:
         out.truncate()
         return line
 
-    writer.writeheader()
+    writer.writerow(COLUMNS)
     yield taken()
     for note in tree.notes:
-        writer.writerow({
-            "kind": note.coverage.value,
-            "dataset": _cell(note.dataset or ""),
-            "note": _cell(note.reason),
-        })  # fmt: skip
+        row = dict.fromkeys(COLUMNS, "")
+        row |= {"kind": note.coverage.value, "note": _cell(note.reason)}
+        row["dataset"] = _cell(note.dataset or "")
+        writer.writerow(row.values())
         yield taken()
     for node, path in tree.entries():
-        facts = tree.facts(node)
-        before, after = tree.sizes(node)
+        facts, sizes = tree.facts(node), tree.sizes(node)
         for fact in facts:
-            row: dict[str, Any] = {
-                "kind": _KINDS[fact.kind],
-                "type": TYPES.get(fact.type, "unknown"),
-                "dataset": _cell(fact.dataset),
-                "links": fact.links,
-                "time": _time(fact.when) or "",
-            }
             # Of a replaced file the bytes before are those of the removed one.
-            if len(facts) == 1 or fact.kind == "-":
-                row["before"] = "" if before is None else before
-            if len(facts) == 1 or fact.kind != "-":
-                row["after"] = "" if after is None else after
-            if fact.old_path is None:
-                row |= _cells("path", path)
-            else:
-                row |= _cells("path", fact.old_path) | _cells("new_path", path)
-            writer.writerow(row)
+            before = sizes[0] if len(facts) == 1 or fact.kind == "-" else None
+            after = sizes[1] if len(facts) == 1 or fact.kind != "-" else None
+            old, new = (path, None) if fact.old_path is None else (fact.old_path, path)
+            # In the order of COLUMNS; csv writes None as nothing.
+            writer.writerow((
+                _KINDS[fact.kind],
+                TYPES.get(fact.type, "unknown"),
+                _cell(fact.dataset),
+                *_cells(old),
+                *(("", "") if new is None else _cells(new)),
+                fact.links,
+                _time(fact.when),
+                before,
+                after,
+                "",
+            ))  # fmt: skip
         yield taken()
 
 
@@ -196,15 +201,19 @@ def _printable(path: bytes) -> str:
     return text if text.isprintable() else shown(path)
 
 
-def _cells(key: str, path: bytes) -> dict[str, str]:
+def _cells(path: bytes) -> tuple[str, str]:
+    """A path for people, and its bytes in base64 where that is not exact."""
     text = _printable(path)
     exact = text.encode() == path
-    return {key: _cell(text), f"{key}_base64": "" if exact else b64encode(path).decode()}
+    return (
+        f"'{text}" if text.startswith(_FORMULA) else text,
+        "" if exact else b64encode(path).decode(),
+    )
 
 
+@lru_cache(256)
 def _cell(text: str) -> str:
-    text = _printable(text.encode("utf-8", "surrogateescape"))
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return _cells(text.encode("utf-8", "surrogateescape"))[0]
 
 
 # --- Markdown -------------------------------------------------------------------------------------
