@@ -1,0 +1,1 @@
+"""A million lines of zfs diff into the tree, beside named limits."""
