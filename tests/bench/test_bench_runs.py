@@ -46,3 +46,19 @@ def test_a_rival_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     )
     assert "labgrid ShellDriver" in done.stdout
     assert "(not set up: run with --setup)" in done.stdout
+
+
+def test_the_previews_table_has_figures_from_the_text_to_the_screen(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "tests.bench.preview", "--lines", "4000", "--frames", "3"]
+    words += ["--unjudged", "--json", str(tmp_path / "figures.json")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for title in ("wc -l", "bare Python split loop", "zfs_diff.Reader", "Reader and Tree"):
+        assert re.search(rf"^{re.escape(title)} +\d+\.\d\d +\d+\.\d\d +4,004", done.stdout, re.M)
+    for title in ("first row drawn", "a page on, median", "memory of the app", "find|look for"):
+        assert re.search(rf"^(?:{title}).* \d", done.stdout, re.M)
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["wc"]["lines"] == figures["split"]["lines"] == figures["tree"]["lines"] == 4004
+    # Everything is open, so there is a row for each path, and for the directories that lead there.
+    assert figures["screen"]["rows"] == figures["tree"]["rows"] >= figures["tree"]["paths"] > 3900
+    assert 0 < figures["screen"]["first"] < figures["screen"]["over"]
