@@ -145,8 +145,8 @@ def sums(
     """Count what lies in and below the directory `path` at both moments.
 
     At most `entries` of them, in at most `limit` seconds a side. A live directory is not counted
-    where reading it would change access times, or where something else is mounted below it.
-    Raises as `versions` does.
+    where reading it would change access times, or where something else is mounted below it. One
+    that was not there counts nothing. Raises as `versions` does.
     """
     target = Target(shell, stop)
     ways = _ways(target, pair, path, new_path)
@@ -155,9 +155,11 @@ def sums(
     for live, way in zip((False, _is_live(pair)), ways, strict=True):
         seen = next(found) if way is not None else None
         reason = _no_directory(seen)
-        if not reason and live and way is not None:
+        if not reason and live and way is not None and isinstance(seen, Stat):
             reason = _not_live(target, pair) or _crossed(target, way)
-        if reason or way is None:
+        if isinstance(seen, Absent) and not reason:
+            sides.append(Sums(0, 0, 0, 0))
+        elif reason or way is None:
             sides.append(Sums(None, None, None, None, False, reason))
         else:
             sides.append(count(shell, way, entries=entries, limit=limit, stop=stop))

@@ -82,7 +82,7 @@ def decoded(data: bytes, *, whole: bool) -> tuple[str, str] | None:
     """The text in `data` and its encoding, None for what is no text.
 
     Text holds no NUL and none of the control characters that no text file needs. It is UTF-8 where
-    it can be (the end of a head may cut a character); else Latin-1, if at least seven of ten bytes
+    it can be (the end of a head may cut a character); else Latin-1, if more than half of its bytes
     are ASCII and none is one of the control characters 0x80 to 0x9F, which Latin-1 texts lack.
     """
     if data.translate(None, _ODD) != data:
@@ -93,7 +93,7 @@ def decoded(data: bytes, *, whole: bool) -> tuple[str, str] | None:
         except UnicodeDecodeError:
             continue
     plain = sum(byte < 0x80 for byte in data)
-    if data.translate(None, _C1) == data and plain * 10 >= len(data) * 7:
+    if data.translate(None, _C1) == data and plain * 2 > len(data):
         return data.decode("latin-1"), "latin-1"
     return None
 
