@@ -166,7 +166,8 @@ class ChangesPage(PreviewPage):
         request = comparison.request
         newer = f"@{request.newer}" if request.newer is not None else "now"
         # The clock stands at a row's end, where it costs the fewest bytes.
-        head = f"{request.root} @{request.older} to {newer}: {_number(comparison.changes)} changes"
+        many = "change" if comparison.changes == 1 else "changes"
+        head = f"{request.root} @{request.older} to {newer}: {_number(comparison.changes)} {many}"
         if not comparison.over:
             head += f", {_number(int(comparison.rate))}/s, {span(comparison.seconds)}"
         elif comparison.partial:

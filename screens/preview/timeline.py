@@ -132,8 +132,8 @@ class TimelinePage(PreviewPage):
 
     def _show_picked(self) -> None:
         older, newer = self.guide.picked
-        limit = f"at most {span(self.guide.limit)}" if self.guide.limit else "without a time limit"
-        what = "with all datasets below" if self.guide.recursive else "this dataset only"
+        limit = f"at most {span(self.guide.limit)}" if self.guide.limit else "no time limit"
+        what = "all datasets below" if self.guide.recursive else "this dataset only"
         text = (
             f"From A {_named(older)} to B {_named(newer)}, {what}, {limit}."
             if older is not None and newer is not None
