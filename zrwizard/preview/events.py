@@ -125,7 +125,10 @@ class Sized:
 
 @dataclass(frozen=True, slots=True)
 class DatasetEnded:
-    """Nothing more comes of a pair. `reason` says why its list is partial, or why there is none."""
+    """No more changes come of a pair, though its sizes and estimates may.
+
+    `reason` says why its list is partial, or why there is none.
+    """
 
     pair: Pair
     coverage: Coverage
