@@ -12,6 +12,7 @@ from zrwizard import cli
 from zrwizard.flows.moves import Answers
 from zrwizard.headless import Headless, Printer
 from zrwizard.rehearsal import Rehearsal, RehearsalUnavailable
+from zrwizard.rehearsal.previewhost import NEWER, OLDER, TREE
 from zrwizard.run.events import Event, Exit, Note, RunFinished
 from zrwizard.secrets import Secret, Secrets
 
@@ -20,7 +21,6 @@ HEADLESS_SPEED = 60.0
 SCREEN_SPEED = 20.0
 _POLL = 0.25
 _NOISE = 0.01
-_TREE = "zroot"
 _running: dict[str, Rehearsal] = {}
 
 
@@ -115,17 +115,28 @@ def run(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int:
     except RehearsalUnavailable as error:
         raise cli.UsageError(str(error)) from None
     if flow.name == "preview":
-        return preview(url, secrets, state_dir, json=args.json)
+        return preview(made, secrets, state_dir, json=args.json)
     return rehearse(made, cli.printer(args), secrets, state_dir)
 
 
-def preview(url: str, secrets: Secrets, state_dir: Path, *, json: bool) -> int:
-    """Preview the simulated machine at `url` from its oldest snapshot to its newest one."""
-    from zrwizard.preview import command  # noqa: PLC0415 - pexpect loads slowly
+def preview(made: Rehearsal, secrets: Secrets, state_dir: Path, *, json: bool) -> int:
+    """Preview the homes of the simulated host; return 1, as there are differences.
 
-    given = ["--console", url, "--tree", _TREE, "--from", "oldest", "--recursive", "--headless"]
-    args = cli.parser().parse_args(["preview", *given, *(["--json"] if json else [])])
-    return command.run(args, secrets, state_dir)
+    2 and a sentence where anything on it is not as it was before: looking must change nothing.
+    """
+    from zrwizard.preview import command  # noqa: PLC0415 - pexpect loads slowly
+    from zrwizard.preview.printing import say  # noqa: PLC0415
+
+    url = f"{SCHEME}{made.scenario.name}"
+    given = ["--console", url, "--tree", f"{TREE}/home", "--from", OLDER, "--to", NEWER]
+    form = ["--recursive", "--headless", *(["--json"] if json else [])]
+    code = command.run(cli.parser().parse_args(["preview", *given, *form]), secrets, state_dir)
+    wrong = made.changed()
+    for text in wrong:
+        say(text)
+    if wrong:
+        say("This is a fault of zrwizard: a preview must change nothing. Please report it.")
+    return int(Exit.USAGE) if wrong and code < Exit.USAGE else code
 
 
 def rehearse(made: Rehearsal, printer: Printer, secrets: Secrets, state_dir: Path) -> int:

@@ -197,6 +197,8 @@ class LinePrinter:
                 said += f". {told.reason}" if told.reason else ""
             case Coverage.PARTIAL:
                 said = f"{counted(told.count, 'change')} so far, and it is partial: {told.reason}"
+            case Coverage.NONE if told.pair.fate in (Fate.CREATED, Fate.DESTROYED):
+                return
             case Coverage.NONE:
                 said = f"not compared: {told.reason or told.pair.why}"
             case _:
