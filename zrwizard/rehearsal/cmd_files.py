@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import time
 
+from zrwizard.rehearsal import pipes
 from zrwizard.rehearsal.clock import ls_date
 from zrwizard.rehearsal.cmd_disk import read_device, write_device
 from zrwizard.rehearsal.commands import PROGRAMS, Call, flags, program, reason, tool
@@ -43,9 +44,10 @@ def mkfifo(call: Call) -> str:
     for name in names:
         if call.exists(name):
             raise Fail(f"mkfifo: {name}: File exists\n")
-        call.write(name, b"")
-        call.io.fs.chmod(call.path(name), int(found.get("m", "644"), 8))
-        call.machine.fifos.add(call.path(name))
+        path = call.path(name)
+        call.write(name, pipes.mark(path) if call.machine.space is not None else b"")
+        call.io.fs.chmod(path, int(found.get("m", "644"), 8))
+        call.machine.fifos.add(path)
     return ""
 
 
@@ -262,6 +264,11 @@ def _crc(data: bytes) -> int:
     return ~crc & 0xFFFFFFFF
 
 
+def cksum_line(data: bytes) -> str:
+    """What cksum(1) prints of its standard input."""
+    return f"{_crc(data)} {len(data)}\n"
+
+
 def _table() -> list[int]:
     table = []
     for value in range(256):
@@ -281,7 +288,10 @@ async def cksum(call: Call) -> int:
     _, names = flags(call.args, "o")
     if not names:
         data = await call.stdin()
-        await call.out(f"{_crc(data)} {len(data)}\n")
+        if call.machine.space is not None and (path := pipes.marked(data)):
+            await call.out(pipes.promise(call.machine, path))
+            return 0
+        await call.out(cksum_line(data))
     for name in names:
         data = _input(call, name)
         await call.out(f"{_crc(data)} {len(data)} {name}\n")

@@ -11,6 +11,8 @@ from zrwizard.rehearsal.errors import Fail
 from zrwizard.rehearsal.process import Process, interpreter, nested, spawn
 
 LOGGED = re.compile(r"^\) *> *(\S+) 2>&1(?: *< */dev/null)?$", re.MULTILINE)
+DRAIN = 0.01
+"""Real seconds in which the virtual shell hands over what it has printed."""
 SIGNALS = {
     "HUP": 1,
     "INT": 2,
@@ -320,10 +322,14 @@ async def stty(call: Call) -> int:
         word = words.pop(0)
         if word in ("echo", "-echo"):
             tty.echo = word == "echo"
+        elif word in ("opost", "-opost"):
+            # As TCSADRAIN: what was printed before goes out first.
+            await asyncio.sleep(DRAIN if tty.opost != (word == "opost") else 0)
+            tty.opost = word == "opost"
         elif word in ("cols", "columns", "rows") and words:
             setattr(tty, "rows" if word == "rows" else "cols", int(words.pop(0)))
         elif word == "sane":
-            tty.echo = tty.canonical = tty.signals = True
+            tty.echo = tty.canonical = tty.signals = tty.opost = True
         elif word in ("raw", "-raw", "cooked", "icanon", "-icanon"):
             tty.canonical = tty.signals = word in ("-raw", "cooked", "icanon")
         elif word == "size":
@@ -332,6 +338,7 @@ async def stty(call: Call) -> int:
             await call.out(
                 f"speed 115200 baud; {tty.rows} rows; {tty.cols} columns;\n"
                 f"lflags: icanon isig iexten {'' if tty.echo else '-'}echo\n"
+                f"oflags: {'' if tty.opost else '-'}opost onlcr\n"
                 "iflags: icrnl ixon ixany imaxbel\n"
             )
     return 0

@@ -53,7 +53,6 @@ def look(call: Call, name: str, *, follow: bool) -> Looked:
     """The facts of a path; `Lack` where there are none."""
     space = call.machine.space
     assert space is not None  # noqa: S101 - the program is known to such machines only
-    space.sync()
     path = call.where(name)
     try:
         place = space.find(path, follow=follow)

@@ -96,7 +96,6 @@ class Reader:
     def _look(self, name: str, *, follow: bool = True) -> Place | Outside | None:
         space = self._call.machine.space
         assert space is not None  # noqa: S101 - the program is known to such machines only
-        space.sync()
         try:
             return space.find(self._call.where(name), follow=follow)
         except Lack:

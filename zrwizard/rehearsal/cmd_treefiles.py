@@ -6,7 +6,9 @@ import contextlib
 import re
 import stat as bits
 
+from zrwizard.rehearsal import pipes
 from zrwizard.rehearsal.clock import ls_date, short_date
+from zrwizard.rehearsal.cmd_files import cksum_line
 from zrwizard.rehearsal.cmd_files import ls as plain_ls
 from zrwizard.rehearsal.cmd_stat import GROUPS, USERS
 from zrwizard.rehearsal.commands import TTY_TOKEN, Call, file_program, flags
@@ -17,10 +19,9 @@ from zrwizard.rehearsal.sizes import parse_bytes
 
 
 def space_of(call: Call) -> FileSpace:
-    """The machine's files, with what the virtual shell has written taken over."""
+    """The machine's files."""
     space = call.machine.space
     assert space is not None  # noqa: S101 - the programs are known to such machines only
-    space.sync()
     return space
 
 
@@ -82,6 +83,32 @@ async def _first(call: Call, name: str, most: int, *, lines: bool) -> None:
         if (data.count(b"\n") if lines else len(data)) >= most:
             break
     await call.out(cut(data))
+
+
+@file_program("tee")
+async def tee(call: Call) -> int:
+    """tee(1), -a; what goes into a fifo waits there for its reader."""
+    found, names = flags(call.args)
+    whole = bytearray()
+    while (piece := await call.chunk()) is not None:
+        if piece.startswith(TTY_TOKEN):
+            piece = await call.typed()
+        whole += piece
+        await call.out(piece)
+    for name in names:
+        path = call.path(name)
+        if path in call.machine.fifos:
+            call.machine.promises[path] = bytes(whole)
+        else:
+            call.write(name, bytes(whole), append="a" in found)
+    return 0
+
+
+@file_program("__settle")
+async def settle(call: Call) -> int:
+    """The virtual shell's own: readers of fifos in the background have come to their end."""
+    pipes.settle(call.machine, cksum_line)
+    return 0
 
 
 # Lists
@@ -326,6 +353,7 @@ async def rm(call: Call) -> int:
 
 
 def _outside_rm(call: Call, name: str, *, recursive: bool) -> None:
+    call.machine.fifos.discard(call.path(name))
     try:
         call.io.fs.remove(call.path(name), recursive=recursive)
     except (RuntimeError, OSError):

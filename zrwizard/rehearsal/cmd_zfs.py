@@ -209,6 +209,8 @@ def _destroy(call: Call, args: list[str]) -> str:
 
 def take_snapshot(m: Machine, pool: Pool, ds: Dataset, name: str, txg: int) -> None:
     """Snapshot one dataset as it is now."""
+    if ds.tree is not None and m.space is not None:
+        m.space.sync()
     refresh(m, ds)
     last = ds.snapshots[-1] if ds.snapshots else None
     size = sum(map(len, filter(None, ds.files.values())))

@@ -219,6 +219,8 @@ async def perform(program: Program, call: Call) -> int:
 
 
 async def _guarded(program: Program, call: Call) -> int:
+    # What the shell has printed before goes out first: a program may take long.
+    await asyncio.sleep(0)
     try:
         return await program.function(call)
     except Fail as refusal:

@@ -104,8 +104,7 @@ class FileSpace:
 
     def __init__(self, machine: Machine) -> None:
         self._m = machine
-        self._laid: dict[bytes, dict[bytes, int]] = {}
-        self.control_times: int = 0
+        self._laid: dict[bytes, dict[bytes, float]] = {}
 
     # Mounts
 
@@ -156,6 +155,33 @@ class FileSpace:
 
     def find(self, path: bytes, *, follow: bool = True) -> Place | Outside:
         """Where an absolute path leads; `Lack` where it leads nowhere."""
+        try:
+            place = self._find(path, follow=follow)
+        except Lack:
+            fs, inner = self._m.fs_for(wide(path))
+            if b"/.zfs" in path or not fs.exists(inner):
+                raise
+        else:
+            if isinstance(place, Outside) or not self._stale(place):
+                return place
+        self.sync()
+        return self._find(path, follow=follow)
+
+    def _stale(self, place: Place) -> bool:
+        """Has the virtual shell changed its copy of this since it was taken over?"""
+        laid = self._laid.get(place.view.path, {})
+        if not place.writable or (place.rel != b"/" and place.rel not in laid):
+            return False
+        fs, path = self._fs(place.view, place.rel)
+        if not fs.exists(path):
+            return place.node.kind != "@"
+        if place.node.kind != "/":
+            return bool(place.node.kind == "F" and fs.stat(path)["modified"] != laid[place.rel])
+        head = place.rel.rstrip(b"/") + b"/"
+        shown = {narrow(str(e["name"])) for e in fs.read_dir(path)} - {b".zfs"}
+        return shown != {n for n in place.names() if head + n in laid}
+
+    def _find(self, path: bytes, *, follow: bool) -> Place | Outside:
         left = [p for p in reversed(path.split(b"/")) if p not in (b"", b".")]
         at: list[bytes] = []
         hops = 0
@@ -303,7 +329,7 @@ class FileSpace:
         for rel, node in view.tree.walk():
             fs, path = self._fs(view, rel)
             if _put(fs, path, node):
-                laid[rel] = node.born
+                laid[rel] = _stamp(fs, path)
 
     def lay_tree(self, tree: FileTree, files: Any, head: str) -> None:
         """Copy a snapshot's tree below `head` of a virtual file system."""
@@ -327,7 +353,7 @@ class FileSpace:
             for known in [k for k in laid if k == rel or k.startswith(rel + b"/")]:
                 del laid[known]
         elif _put(fs, path, node):
-            laid[rel] = node.born
+            laid[rel] = _stamp(fs, path)
             for inner in view.tree.entries.get(node.number, {}):
                 self.show(view, rel + b"/" + inner)
 
@@ -354,20 +380,30 @@ class FileSpace:
                 tree.remove(rel)
             del laid[rel]
         for rel in sorted(seen):
-            kind, data = seen[rel]
+            kind, when, path = seen[rel]
             node = tree.at(rel)
+            if laid.get(rel) == when and node is not None and node.kind == kind:
+                continue
+            laid[rel] = when
             if node is not None and node.kind != kind:
                 tree.remove(rel)
                 node = None
+            data = self._contents(view, kind, path)
             if node is None:
-                laid[rel] = tree.put(rel, data, kind).born
+                tree.put(rel, data, kind)
             elif kind != "/" and node.read() != data:
                 tree.write(rel, data)
-                laid[rel] = tree.counter
 
-    def _copied(self, view: View) -> Iterator[tuple[bytes, tuple[str, bytes]]]:
-        """What the copy holds now: relative path, kind, contents."""
+    def _contents(self, view: View, kind: str, path: str) -> bytes:
+        fs, inner = self._m.fs_for(path)
+        if kind == "/":
+            return b""
+        return narrow(fs.read_link(inner)) if kind == "@" else bytes(fs.read_file(inner))
+
+    def _copied(self, view: View) -> Iterator[tuple[bytes, tuple[str, float, str]]]:
+        """What the copy holds now: relative path, kind, when it was written, its whole path."""
         points = {m.path for m in self._m.mounts} | set(self._m.files)
+        kinds = {"directory": "/", "symlink": "@"}
         waiting = [b""]
         while waiting:
             rel = waiting.pop()
@@ -375,19 +411,20 @@ class FileSpace:
             for entry in fs.read_dir(path):
                 inner = rel + b"/" + narrow(str(entry["name"]))
                 whole = wide(view.head + inner)
-                kind = entry["metadata"]["file_type"]
-                where = f"{path.rstrip('/')}/{entry['name']}"
-                if whole in points or inner == b"/.zfs":
-                    if kind == "directory" and inner != b"/.zfs" and inner in self._laid[view.path]:
-                        yield inner, ("/", b"")
+                meta = entry["metadata"]
+                kind = kinds.get(meta["file_type"], "F")
+                if inner == b"/.zfs":
                     continue
-                if kind == "directory":
+                # Directories have no time here: reading one would cost more than it tells.
+                yield inner, (kind, 0.0 if kind != "F" else meta["modified"], whole)
+                if kind == "/" and whole not in points:
                     waiting.append(inner)
-                    yield inner, ("/", b"")
-                elif kind == "symlink":
-                    yield inner, ("@", narrow(fs.read_link(where)))
-                else:
-                    yield inner, ("F", bytes(fs.read_file(where)))
+
+
+def _stamp(fs: Any, path: str) -> float:
+    """When a file of the virtual shell was written; 0 for anything else."""
+    found = fs.stat(path)
+    return float(found["modified"]) if found["file_type"] == "file" else 0.0
 
 
 def _put(fs: Any, path: str, node: Node) -> bool:

@@ -91,6 +91,8 @@ class Machine:
     next_pid: int = 700
     nodes: set[str] = field(default_factory=set)
     fifos: set[str] = field(default_factory=set)
+    promises: dict[str, bytes] = field(default_factory=dict)
+    """What went through a fifo that somebody reads in the background; see `pipes`."""
     shadowed: bool = False
     going_down: str = ""
     down: asyncio.Event = field(default_factory=asyncio.Event)

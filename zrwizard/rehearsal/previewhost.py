@@ -25,6 +25,19 @@ FIRST, OLDER, NEWER, LAST = "2025-08-01", "2025-08-08", "2025-08-15", "2025-08-2
 INSTALLED = 1753776000
 GIB = 1 << 30
 SEED = 20250815
+PROGRAM_FILES = (
+    "/bin/cat",
+    "/bin/cp",
+    "/bin/ls",
+    "/bin/rm",
+    "/bin/sh",
+    "/sbin/mount",
+    "/sbin/zfs",
+    "/sbin/zpool",
+    "/usr/bin/env",
+    "/usr/bin/stat",
+    "/usr/sbin/daemon",
+)
 
 Story = Callable[[Files], None]
 # rel, properties, owner, first object number, first, between, after
@@ -375,6 +388,10 @@ def host_files(machine: Machine) -> None:
     machine.lay("/", host_tree("hostA"))
     for path in ("/dev", "/etc/ssh", "/usr/sbin", "/sbin", "/mnt", "/media"):
         make_dirs(files, path)
+    for name in PROGRAM_FILES:
+        make_dirs(files, name.rpartition("/")[0])
+        files.write_file(name, b"\x7fELF\2\1\1\t" + name.encode())
+        files.chmod(name, 0o555)
     base = FileTree()
     base.begin(INSTALLED * 10**9, 128)
     adopt(files, base, {"/dev", "/tmp"})  # noqa: S108

@@ -36,8 +36,10 @@ command_not_found_handle() { echo "sh: $1: not found" >&2; return 127; }
 """
 RAW_PRINTF = r"""
 printf() { case $1 in %b) __raw "$2";; *) builtin printf "$@";; esac; }
+wait() { __settle; builtin wait "$@"; }
 """
-"""Where names may be any bytes: what %b makes of octal digits must survive the virtual shell."""
+"""Where names may be any bytes: what %b makes of octal digits must survive the virtual shell.
+And where a fifo is read in the background, what the reader prints is there after `wait`."""
 
 
 def helpers(machine: Machine) -> str:

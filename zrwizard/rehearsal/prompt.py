@@ -17,6 +17,11 @@ MORE = ("unexpected end of file", "unexpected EOF", "unterminated")
 HERE = re.compile(r"<<(-?)\s*(['\"]?)([A-Za-z_][A-Za-z0-9_]*)\2")
 
 
+def _only_comments(text: str) -> bool:
+    """Is there nothing to run?"""
+    return all(not part or part.startswith("#") for part in map(str.strip, text.splitlines()))
+
+
 class Prompt:
     """A shell that talks to a terminal until it exits; `run` returns its exit status."""
 
@@ -75,7 +80,7 @@ class Prompt:
                 self.status, text = 2, ""
                 continue
             whole, text = text, ""
-            if whole.strip():
+            if not _only_comments(whole):
                 await self._execute(whole)
 
     async def _line(self) -> bytes | None:
@@ -108,6 +113,9 @@ class Prompt:
                 return MORE[0]
         try:
             self.session.bash.analyze(text)
+            if not _only_comments(text):
+                # A lone closing brace would end the group that the line is put in.
+                self.session.bash.analyze(f"{{ {text.rstrip()}\n}}")
         except Exception as exc:  # bashkit's own error type, whatever its name
             return str(exc)
         return ""

@@ -51,7 +51,7 @@ class Tty:
 
     def reset(self) -> None:
         """The driver's settings after boot and at every getty."""
-        self.echo = self.canonical = self.signals = True
+        self.echo = self.canonical = self.signals = self.opost = True
         self.editing = False
         self._stopped = None
 
@@ -203,7 +203,7 @@ class Tty:
         tail = data.replace(b"\r", b"\n").rpartition(b"\n")
         shown = sum(1 for b in tail[2] if b >= 0x20)
         self._column = shown if tail[1] else self._column + shown
-        self.raw(data.replace(b"\n", b"\r\n"))
+        self.raw(data.replace(b"\n", b"\r\n") if self.opost else data)
 
     def raw(self, data: bytes) -> None:
         """Bytes to the line as they are."""

@@ -101,11 +101,7 @@ def mount_all(m: Machine, pool: Pool) -> list[str]:
 
 def refresh(m: Machine, ds: Dataset) -> None:
     """Bring the dataset's files up to what its mount holds now."""
-    if ds.tree is not None:
-        if m.space is not None:
-            m.space.sync()
-        return
-    if ds.mounted_at and ds.mounted_at != "/":
+    if ds.tree is None and ds.mounted_at and ds.mounted_at != "/":
         ds.files = m.gather(ds.mounted_at)
 
 
