@@ -12,14 +12,12 @@ and makes it a directory.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from itertools import compress, islice
 
 from zrwizard.preview.sieve import Sieve
 from zrwizard.preview.store import Store
-
-_FEW = 64
 
 
 class _Shelf:
@@ -75,7 +73,6 @@ class Shelves:
             store.opened[at] = 0
             if at:
                 self._open_below[store.up[at]].discard(at)
-            self._shelves.pop(at, None)
             store.stale(at)
 
     def open_all(self, at: int, limit: int) -> bool:
@@ -103,14 +100,14 @@ class Shelves:
             self.close(directory)
 
     def _size(self, at: int) -> int:
-        kids, sieve = self._store.kids[at], self.sieve
+        kids, sieve = self._store.kids(at), self.sieve
         return len(kids) if sieve is None else sum(map(sieve.shown, kids.values()))
 
     def _directories(self, at: int) -> list[int]:
         number, sieve = self._store.number, self.sieve
         return [
             number[node]
-            for node in self._store.kids[at].values()
+            for node in self._store.kids(at).values()
             if number[node] >= 0 and (sieve is None or sieve.shown(node))
         ]
 
@@ -200,7 +197,7 @@ class Shelves:
         shelf = self._shelves.get(at)
         if shelf is None:
             shelf = self._shelves[at] = _Shelf()
-        if len(shelf.entries) < len(self._store.kids[at]):
+        if len(shelf.entries) < len(self._store.kids(at)):
             self._sort(shelf, at)
             shelf.stamp = -1
         self._sift(shelf)
@@ -208,17 +205,21 @@ class Shelves:
 
     def _sort(self, shelf: _Shelf, at: int) -> None:
         """Put what came into a directory since the last time among its sorted entries."""
-        names, kids = self._store.names, self._store.kids[at]
-        known = len(shelf.entries)
-        if known and len(kids) - known <= _FEW:
-            for node in islice(kids.values(), known, None):
-                insort(shelf.entries, node, key=names.__getitem__)
+        names, kids = self._store.names, self._store.kids(at)
+        known = shelf.entries
+        fresh = sorted(islice(kids, len(known), None))
+        if not known:
+            shelf.entries = array("I", map(kids.__getitem__, fresh))
             return
-        # What is sorted already comes first, so that the sort finds it as one run.
-        order = [names[node] for node in shelf.entries]
-        order += islice(kids, known, None)
-        order.sort()
-        shelf.entries = array("I", map(kids.__getitem__, order))
+        entries = array("I")
+        copied = 0
+        for name in fresh:
+            place = bisect_left(known, name, copied, key=names.__getitem__)
+            entries += known[copied:place]
+            entries.append(kids[name])
+            copied = place
+        entries += known[copied:]
+        shelf.entries = entries
 
     def _sift(self, shelf: _Shelf) -> None:
         sieve = self.sieve

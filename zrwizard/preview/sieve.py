@@ -139,7 +139,7 @@ class Sieve:
     def _take(self, nodes: Collection[int]) -> None:
         store, marks = self._store, self.marks
         marks.extend(bytes(len(store.names) - len(marks)))
-        self._counts.frombytes(bytes(4 * (len(store.kids) - len(self._counts))))
+        self._counts.frombytes(bytes(4 * (store.directories - len(self._counts))))
         hits = [node for node in self._matcher.among(store, nodes) if not self._is_done(node)]
         if self._within is not None:
             hits = [node for node in hits if self._within.shown(node)]
@@ -195,15 +195,16 @@ class Sieve:
         """Return the first match in a directory behind a name, down to the bottom."""
         store, marks = self._store, self.marks
         while True:
+            kids = store.kids(at)
             ahead = (
                 name
-                for name, node in store.kids[at].items()
+                for name, node in kids.items()
                 if name > behind and node < len(marks) and marks[node]
             )
             name = min(ahead, default=None)
             if name is None:
                 return None
-            node = store.kids[at][name]
+            node = kids[name]
             if marks[node] & _HIT:
                 return node
             at, behind = store.number[node], b""

@@ -34,7 +34,7 @@ _More = tuple[str, str, int, int, int, int]
 class Store:
     """The columns. By node: `names`, `home` (the directory it is in), `masks`, `types`, `whens`,
     `owners` (dataset), `came` and `went` (the other end of a rename, -1), `number` (as a
-    directory, -1). By directory: `kids` (name to node), `nodes`, `up`, `sums` and two flags of
+    directory, -1). By directory: `kids(at)` (name to node), `nodes`, `up`, `sums` and two flags of
     whoever shows the tree, `opened` and `fresh`; `fresh` falls with every change below.
     """
 
@@ -48,7 +48,8 @@ class Store:
         self.came = array("i", [-1])
         self.went = array("i", [-1])
         self.number = array("i", [0])
-        self.kids: list[dict[bytes, int]] = [{}]
+        # A dict takes 232 bytes, so one entry stands for itself by its node, and -1 for none.
+        self._kids: list[dict[bytes, int] | int] = [-1]
         self.nodes = array("I", [0])
         self.up = array("I", [0])
         self.sums: list[int] = [0]
@@ -80,7 +81,7 @@ class Store:
         )  # fmt: skip
         where, sums = self._where, dict[int, int]()
         here: bytes | None = None
-        kids: dict[bytes, int] = {}
+        kids = self._unfold(0)
         at = run = 0
         count = len(names)
         for kind, type_, path, new_path, links, when in changes:
@@ -89,9 +90,10 @@ class Store:
                 if run:
                     sums[at] = sums.get(at, 0) + run
                     run = 0
+                self._fold(at, kids)
                 found = where.get(head)
                 at = self._directory(head, owner) if found is None else found
-                kids, here, count = self.kids[at], head, len(names)
+                kids, here, count = self._unfold(at), head, len(names)
             if name and (node := kids.setdefault(name, count)) == count:
                 count += 1
                 names.append(name)
@@ -117,6 +119,7 @@ class Store:
             count = len(names)
         if run:
             sums[at] = sums.get(at, 0) + run
+        self._fold(at, kids)
         self._level(owner)
         self._raise_sums(sums)
 
@@ -180,7 +183,13 @@ class Store:
         return self._enter(self._directory(head, owner), name, owner) if name else 0
 
     def _enter(self, at: int, name: bytes, owner: int) -> int:
-        node = self.kids[at].setdefault(name, len(self.names))
+        kids, count = self._kids[at], len(self.names)
+        if isinstance(kids, dict):
+            node = kids.setdefault(name, count)
+        elif kids < 0:
+            node = self._kids[at] = count
+        else:
+            node = kids if self.names[kids] == name else self._unfold(at).setdefault(name, count)
         if node == len(self.names):
             self.names.append(name)
             self.home.append(at)
@@ -210,14 +219,24 @@ class Store:
         """Make a node a directory if it is none yet; return its number."""
         if self.number[node] >= 0:
             return self.number[node]
-        at = self.number[node] = len(self.kids)
-        self.kids.append({})
+        at = self.number[node] = len(self._kids)
+        self._kids.append(-1)
         self.nodes.append(node)
         self.up.append(self.home[node])
         self.sums.append(0)
         self.opened.append(0)
         self.fresh.append(0)
         return at
+
+    def _unfold(self, at: int) -> dict[bytes, int]:
+        """Return a directory's entries for adding to them."""
+        kids = self._kids[at] = self.kids(at)
+        return kids
+
+    def _fold(self, at: int, kids: dict[bytes, int]) -> None:
+        """Give a dict back that is not worth its bytes."""
+        if len(kids) < 2:
+            self._kids[at] = next(iter(kids.values()), -1)
 
     def _owner(self, dataset: str) -> int:
         owner = self._dataset.setdefault(dataset, len(self.datasets))
@@ -263,7 +282,7 @@ class Store:
             nothing = b"\xff" * (8 * lacking)
             self.before.frombytes(nothing)
             self.after.frombytes(nothing)
-        lacking = len(self.kids) - len(self._sized)
+        lacking = len(self._kids) - len(self._sized)
         for column in (self._before, self._after, self._sized):
             column.extend([0] * lacking)
         added: dict[int, list[int]] = {}
@@ -305,12 +324,24 @@ class Store:
 
     # --- reading
 
+    @property
+    def directories(self) -> int:
+        """How many directories there are; they are numbered from 0."""
+        return len(self._kids)
+
+    def kids(self, at: int) -> dict[bytes, int]:
+        """Return the nodes in a directory by their names, in the order of their arrival."""
+        kids = self._kids[at]
+        if isinstance(kids, dict):
+            return kids
+        return {} if kids < 0 else {self.names[kids]: kids}
+
     def find(self, path: bytes) -> int | None:
         """Return the node of a path."""
         at, node = 0, 0
         for name in path.split(b"/"):
             if name:
-                found = self.kids[at].get(name) if at >= 0 else None
+                found = self.kids(at).get(name) if at >= 0 else None
                 if found is None:
                     return None
                 node, at = found, self.number[found]

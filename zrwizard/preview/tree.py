@@ -178,7 +178,7 @@ class Tree:
     def entries(self) -> Iterator[tuple[int, bytes]]:
         """Yield (node, path) of every changed path, in the tree's order, whatever is shown."""
         store = self._store
-        stack = [(b"/", iter(sorted(store.kids[0])), 0)]
+        stack = [(b"/", iter(sorted(store.kids(0))), 0)]
         if store.masks[ROOT] & _CHANGED:
             yield ROOT, b"/"
         while stack:
@@ -187,19 +187,19 @@ class Tree:
             if name is None:
                 stack.pop()
                 continue
-            node = store.kids[at][name]
+            node = store.kids(at)[name]
             if store.masks[node] & _CHANGED:
                 yield node, prefix + name
             inside = store.number[node]
             if inside >= 0:
-                stack.append((prefix + name + b"/", iter(sorted(store.kids[inside])), inside))
+                stack.append((prefix + name + b"/", iter(sorted(store.kids(inside))), inside))
 
     def directories(self, node: int) -> list[int]:
         """Return the directories right inside one, sorted by name."""
         store = self._store
         at = store.number[node]
         inside = (
-            [] if at < 0 else [kid for kid in store.kids[at].values() if store.number[kid] >= 0]
+            [] if at < 0 else [kid for kid in store.kids(at).values() if store.number[kid] >= 0]
         )
         return sorted(inside, key=store.names.__getitem__)
 
@@ -234,7 +234,7 @@ class Tree:
             dataset=store.mounts.get(node),
             came_from=store.path(store.came[node]) if mask & RENAMED else None,
             went_to=store.path(store.went[node]) if mask & LEFT else None,
-            has_children=at >= 0 and bool(store.kids[at]),
+            has_children=at >= 0 and bool(store.kids(at)),
             is_open=at >= 0 and bool(store.opened[at]),
             before=before,
             after=after,
