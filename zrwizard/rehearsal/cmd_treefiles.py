@@ -411,7 +411,7 @@ async def chmod(call: Call) -> int:
     if len(names) < 2:
         raise Fail("usage: chmod [-fhv] [-R [-H | -L | -P]] mode file ...\n")
     match = re.fullmatch(r"([ugoa]*)([+=-])([rwx]+)", names[0])
-    if re.fullmatch(r"[0-7]{3,4}", names[0]):
+    if re.fullmatch(r"[0-7]{1,4}", names[0]):
         return await _change(call, names[1:], mode=int(names[0], 8))
     if match is None:
         raise Fail(f"chmod: invalid file mode: {names[0]}\n")

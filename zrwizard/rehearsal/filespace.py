@@ -189,7 +189,10 @@ class FileSpace:
         while left:
             part = left.pop()
             if isinstance(place, Outside):
-                return Outside(join([*at, part, *reversed(left)]))
+                # Something may be mounted further down.
+                at = at[:-1] if part == b".." else [*at, part]
+                place = self._at(at)
+                continue
             if place is None or place.node.kind != "/":
                 raise Lack("Not a directory")
             if part == b"..":
