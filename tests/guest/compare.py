@@ -79,9 +79,7 @@ def snapshots(guest: Guest, wanted: Iterable[str]) -> dict[str, Files]:
         found = list(trees(guest, len(names)))
     finally:
         guest.run(AWAY)
-    return {
-        name: gathered(rows, generation[name]) for name, rows in zip(names, found, strict=True)
-    }
+    return {name: gathered(rows, generation[name]) for name, rows in zip(names, found, strict=True)}
 
 
 def live(guest: Guest, dataset: str, mount: str) -> Files:

@@ -39,12 +39,13 @@ COMPARED = ("", "kid", "kid/deep", "two words", "elsewhere", "after", "base", "f
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """One dataset and what the preview must make of it."""
+    """One dataset and what the preview must make of it. What is compared, and where its files are,
+    stands there only if it can be compared."""
 
     fate: Fate
-    older: str | None
-    newer: str | None
-    mount: str | None
+    older: str = ""
+    newer: str = ""
+    mount: str = ""
     was: str | None = None
 
 
@@ -167,11 +168,7 @@ def _children(root: str, mount: str, far: str, seed: int) -> dict[str, Child]:
         *(("gone", Fate.DESTROYED), ("noauto", Fate.BOTH), ("vol", Fate.VOLUME)),
         *([("before", Fate.CREATED)] if seed % 2 else []),
     ):
-        full = f"{root}/{name}"
-        older = None if name in ("late", "noolder", "gone", "before") else f"{full}@{OLDER}"
-        newer = None if name in ("nonewer", "gone") else f"{full}@{NEWER}"
-        at = None if name in ("gone", "noauto", "vol") else f"{mount}/{name}"
-        found[full] = Child(fate, older, newer, at)
+        found[f"{root}/{name}"] = Child(fate)
     return found
 
 

@@ -1,25 +1,29 @@
-"""The preview on real OpenZFS: what it says is what a comparison file by file finds, and nothing is
-written, by the console of hostB.
+"""The preview on real OpenZFS, by the console of hostB: what it says is what a comparison file by
+file finds, and nothing is written.
 
-The trees are made by `past.py` and `changes.py`, by five seeds; `compare.py` reads both snapshots of
-every dataset and says what the preview must say.
+The trees are made by `past.py` and `changes.py`, by five seeds; `compare.py` reads both snapshots
+of every dataset and says what the preview must say.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from zrwizard.preview import content, fetch, reach
 from zrwizard.preview.engine import Engine
 from zrwizard.preview.events import (
     Began,
@@ -32,16 +36,16 @@ from zrwizard.preview.events import (
     Sized,
     Told,
 )
-from zrwizard.preview.export import TYPES
 from zrwizard.secrets import Secrets
 from zrwizard.shell.connect import open_shell
-from zrwizard.shell.readonly import ReadOnly
+from zrwizard.shell.readonly import NotReadOnly, ReadOnly
 from zrwizard.shell.session import ShellSession
 
 from . import compare, conftest, past
-from .compare import Files
+from .compare import File, Files
 from .machines import Guest
-from .past import NEWER, OLDER, Child, Past
+from .past import NEWER, OLDER, POOL, Past
+from .untouched import state
 
 pytestmark = pytest.mark.guest
 
@@ -61,11 +65,14 @@ class Laid:
     pasts: dict[int, Past]
     files: dict[str, Files]
 
-    def wanted(self, child: Child) -> list[set[Change]]:
-        """What there is to say about a dataset."""
-        assert child.mount and child.older and child.newer
-        older, newer = self.files[child.older], self.files[child.newer]
-        return compare.expected(child.mount.encode(), older, newer)
+    def disagreements(self, tree: Past, told: Callable[[str], list[Change]]) -> list[str]:
+        """What is not told as it is, over all datasets of a tree that can be compared."""
+        wrong = []
+        for name, child in tree.compared().items():
+            older, newer = self.files[child.older], self.files[child.newer]
+            wanted = compare.expected(child.mount.encode(), older, newer)
+            wrong += [f"{name}: {line}" for line in compare.disagreement(told(name), wanted)]
+        return wrong
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +82,9 @@ def laid(guests: conftest.Pair) -> Iterator[Laid]:
     past.make_pool(guest)
     try:
         pasts = {seed: past.lay(guest, seed) for seed in SEEDS}
-        children = [child for one in pasts.values() for child in one.children.values()]
-        names = {n for c in children if c.older and c.newer for n in (c.older, c.newer)}
-        names -= {n for n in names if "/vol@" in n}
+        compared = [child for one in pasts.values() for child in one.compared().values()]
+        names = [name for child in compared for name in (child.older, child.newer)]
+        names += [f"{POOL}/s0/noauto@{tag}" for tag in (OLDER, NEWER)]
         yield Laid(guest, pasts, compare.snapshots(guest, names))
     finally:
         past.destroy_pool(guest)
@@ -87,18 +94,44 @@ def laid(guests: conftest.Pair) -> Iterator[Laid]:
 class Hand:
     """Somebody at hostB's console, with a shell that can only look."""
 
-    session: ShellSession
-    told: list[Told]
-    cancel: threading.Event
+    url: str
+    directory: Path
+    held: ShellSession | None = None
+    told: list[Told] = field(default_factory=list)
+    cancel: threading.Event = field(default_factory=threading.Event)
+    enough: int | None = None
+    """So many changes, and the operator stops it."""
+
+    def shell(self, *, temporary: bool = False) -> ReadOnly:
+        if self.held is None:
+            self.held = open_shell(
+                self.url,
+                token=f"{os.getpid():x}9e",
+                secrets=Secrets(),
+                cancel=threading.Event(),
+                log=self.directory / "log",
+                locks=self.directory,
+            )
+        return ReadOnly(self.held, allow_temporary_snapshot=temporary)
+
+    def drop(self) -> None:
+        """Hand the console back."""
+        if self.held is not None:
+            self.held.close()
+            self.held = None
+
+    def engine(self, *, temporary: bool = False, enough: int | None = None) -> Engine:
+        self.told, self.cancel, self.enough = [], threading.Event(), enough
+        return Engine(self.shell(temporary=temporary), self.hear, self.cancel)
+
+    def hear(self, told: Told) -> None:
+        self.told.append(told)
+        if self.enough is not None and self.count >= self.enough:
+            self.cancel.set()
 
     @property
-    def shell(self) -> ReadOnly:
-        return ReadOnly(self.session)
-
-    def engine(self, shell: ReadOnly | None = None) -> Engine:
-        self.told.clear()
-        self.cancel.clear()
-        return Engine(shell or self.shell, self.told.append, self.cancel)
+    def count(self) -> int:
+        return sum(len(one.changes) for one in self.told if isinstance(one, Found))
 
     def of(self, dataset: str) -> list[Change]:
         """What was told of a dataset."""
@@ -110,22 +143,12 @@ class Hand:
         return {pair.dataset: pair for pair in began.pairs}
 
 
-def open_hand(url: str, directory: Path) -> ShellSession:
-    return open_shell(
-        url,
-        token=f"{os.getpid():x}9e",
-        secrets=Secrets(),
-        cancel=threading.Event(),
-        log=directory / "log",
-        locks=directory,
-    )
-
-
 @pytest.fixture(scope="module")
 def hand(laid: Laid, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hand]:
-    session = open_hand(laid.guest.console_url, tmp_path_factory.mktemp("preview"))
-    yield Hand(session, [], threading.Event())
-    session.close()
+    """A bring-up takes its time there: the tests share it."""
+    made = Hand(laid.guest.console_url, tmp_path_factory.mktemp("preview"))
+    yield made
+    made.drop()
 
 
 # --- what it says is so ---------------------------------------------------------------------------
@@ -144,10 +167,7 @@ def test_what_is_told_is_what_a_comparison_file_by_file_finds(
         estimates=seed == 0,
     )
     fates(hand.pairs(), tree)
-    wrong = []
-    for name, child in tree.compared().items():
-        told = hand.of(name)
-        wrong += [f"{name}: {line}" for line in compare.disagreement(told, laid.wanted(child))]
+    wrong = laid.disagreements(tree, hand.of)
     assert not wrong, "\n".join(wrong)
     endings = {one.pair.dataset: one for one in hand.told if isinstance(one, DatasetEnded)}
     assert endings.keys() == tree.children.keys()
@@ -171,15 +191,14 @@ def fates(pairs: dict[str, Pair], tree: Past) -> None:
         assert pair.fate is child.fate, name
         assert pair.was == child.was, name
         assert pair.comparable == (name in tree.compared()), pair
-        if pair.comparable:
-            mount = child.mount.encode() if child.mount else None
+        if name in tree.compared():
+            mount = child.mount.encode()
             assert (pair.older, pair.newer, pair.mount) == (child.older, child.newer, mount), name
 
 
 def sizes_agree(laid: Laid, hand: Hand, tree: Past) -> None:
     """Sizes of every changed file on both sides are those that stat(1) gave in the snapshots."""
     for name, child in tree.compared().items():
-        assert child.mount and child.older and child.newer
         below = child.mount.encode() + b"/"
         before = by_name(laid.files[child.older], below)
         after = by_name(laid.files[child.newer], below)
@@ -208,12 +227,12 @@ def estimates_agree(laid: Laid, hand: Hand, tree: Past) -> None:
     """Bytes written and in a stream are what zfs says beside the console."""
     told = {one.pair.dataset: one for one in hand.told if isinstance(one, Estimated)}
     for name, child in tree.compared().items():
-        assert child.older and child.newer
-        send = f"zfs send -nvP -i '{child.older}' '{child.newer}' | awk '$1 == \"size\" {{print $2}}'"
-        written = f"zfs get -Hp -o value 'written@{child.older.split('@')[1]}' '{child.newer}'"
-        if child.older.split("@")[0] != name:
-            written = f"zfs get -Hp -o value 'written@{child.older}' '{child.newer}'"
-        said = laid.guest.lines(f"{send}; {written}")
+        dataset, tag = child.older.split("@")
+        since = tag if dataset == name else child.older
+        said = laid.guest.lines(
+            f"zfs send -nvP -i '{child.older}' '{child.newer}' | sed -n 's/^size.//p'\n"
+            f"zfs get -Hp -o value 'written@{since}' '{child.newer}'"
+        )
         assert [str(told[name].stream), str(told[name].written)] == said, name
 
 
@@ -249,12 +268,9 @@ class Command:
 
 
 @pytest.fixture
-def command(laid: Laid, hand: Hand, tmp_path: Path) -> Iterator[Command]:
-    """The console is taken from the hand meanwhile."""
-    directory = Path(hand.session.console.transcript.path).parent  # type: ignore[arg-type]
-    hand.session.close()
-    yield Command(laid.guest.console_url, tmp_path)
-    hand.session = open_hand(laid.guest.console_url, directory)
+def command(laid: Laid, hand: Hand, tmp_path: Path) -> Command:
+    hand.drop()
+    return Command(laid.guest.console_url, tmp_path)
 
 
 def path_of(record: dict[str, object], prefix: str = "") -> bytes | None:
@@ -265,12 +281,16 @@ def path_of(record: dict[str, object], prefix: str = "") -> bytes | None:
     return str(record[f"{prefix}path"]).encode()
 
 
-def letter_of(word: object) -> str:
-    return {"added": "+", "removed": "-", "modified": "M", "renamed": "R"}[str(word)]
-
-
-def type_of(word: object) -> str:
-    return next((letter for letter, name in TYPES.items() if name == word), "?")
+KINDS = {"added": "+", "removed": "-", "modified": "M", "renamed": "R"}
+OBJECTS = {
+    "file": "F",
+    "directory": "/",
+    "symbolic link": "@",
+    "block device": "B",
+    "character device": "C",
+    "fifo": "|",
+    "socket": "=",
+}
 
 
 def when_of(text: object) -> int:
@@ -283,10 +303,235 @@ def when_of(text: object) -> int:
 def changes_of(records: Sequence[dict[str, object]], dataset: str) -> list[Change]:
     return [
         Change(
-            *(letter_of(one["kind"]), type_of(one["object"])),
+            *(KINDS[str(one["kind"])], OBJECTS[str(one["object"])]),
             *(path_of(one) or b"", path_of(one, "new_")),
             *(int(str(one["links"])), when_of(one["time"])),
         )
         for one in records
         if one["type"] == "change" and one["dataset"] == dataset
     ]
+
+
+def test_the_command_tells_the_same_as_json(laid: Laid, command: Command) -> None:
+    """Also --to newest, which is the default; exit status 1, as there are differences."""
+    tree = laid.pasts[1]
+    code, records, _ = command.json("--tree", tree.root, "-r", "--from", OLDER, "--sizes", "0")
+    wrong = laid.disagreements(tree, lambda name: changes_of(records, name))
+    assert not wrong, "\n".join(wrong)
+    end = records[-1]
+    assert (end["type"], end["exit"], end["partial"], code) == ("end", 1, False, 1), end
+    assert laid.guest.run("ls -d /tmp/zr-*", check=False).status, "something was left there"
+
+
+# --- nothing is written ---------------------------------------------------------------------------
+
+
+def test_a_preview_of_everything_leaves_everything_as_it_was(
+    laid: Laid, hand: Hand, tmp_path: Path
+) -> None:
+    """Comparison, sizes, estimates, contents, sums, one file fetched, one comparison stopped."""
+    guest, tree = laid.guest, laid.pasts[0]
+    before = state(guest, POOL)
+    engine = hand.engine()
+    inv = engine.look()
+    assert {f"{POOL}/s{seed}" for seed in SEEDS} <= {one.name for one in inv.datasets}
+    engine.compare(inv, tree.root, OLDER, NEWER, recursive=False)
+    pair = hand.pairs()[tree.root]
+    contents_agree(laid, hand, pair)
+    files = {change.path: change for change in hand.of(tree.root) if change.type == "F"}
+    fetched(laid, hand, pair, files, tmp_path)
+    engine = hand.engine(enough=1)
+    ended = engine.compare(inv, tree.root, OLDER, NEWER)
+    assert ended.partial
+    assert "stopped" in ended.reason
+    hand.drop()
+    assert before.differences(state(guest, POOL)) == []
+
+
+def contents_agree(laid: Laid, hand: Hand, pair: Pair) -> None:
+    """Both versions of some of each kind are what the snapshots hold."""
+    assert pair.older
+    assert pair.newer
+    sides = (laid.files[pair.older], laid.files[pair.newer])
+    changes = hand.of(pair.dataset)
+    some = [
+        change
+        for kind in "M+-R"
+        for type in "F@/|"
+        for change in [one for one in changes if (one.kind, one.type) == (kind, type)][:2]
+    ]
+    assert len(some) > 15
+    for change in some:
+        told = content.versions(hand.shell(), pair, change.path, change.new_path)
+        for side, files, name in zip(
+            (told.older, told.newer),
+            sides,
+            (change.path, change.new_path or change.path),
+            strict=True,
+        ):
+            assert pair.mount
+            known = named(files, name.removeprefix(pair.mount + b"/"))
+            assert side.exists == (known is not None), change
+            if known is not None:
+                version_agrees(side, known, change)
+        if change.type == "/" and change.kind == "M":
+            sums = content.sums(hand.shell(), pair, change.path)
+            sums_agree(sums, sides, change.path.removeprefix(pair.mount + b"/"))
+
+
+def named(files: Files, name: bytes) -> File | None:
+    return next((file for file in files.values() if name in file.names), None)
+
+
+def version_agrees(side: content.Side, known: File, change: Change) -> None:
+    stat = side.stat
+    assert stat is not None
+    assert (stat.type, stat.mode, stat.uid, stat.gid) == (known.type, known.mode, *known.owner)
+    assert (stat.size, stat.links) == (known.size, known.links), change
+    assert (stat.mtime, stat.ctime) == (known.mtime, known.ctime), change
+    if known.type != "F":
+        return
+    digest = side.sha256
+    if side.lines is not None and side.whole:
+        text = "\n".join(side.lines) + ("\n" if side.lines and side.ended else "")
+        digest = hashlib.sha256(text.encode(side.encoding)).hexdigest()
+    assert digest == known.digest, (change, side)
+
+
+def sums_agree(sums: content.DirectorySums, sides: tuple[Files, Files], name: bytes) -> None:
+    """Files are counted by name, bytes by file."""
+    below = name + b"/" if name else b""
+    for told, files in zip((sums.older, sums.newer), sides, strict=True):
+        inside = [
+            (file, path)
+            for file in files.values()
+            for path in file.names
+            if path and path.startswith(below)
+        ]
+        assert told.whole, told
+        assert told.files == sum(file.type == "F" for file, _ in inside), name
+        assert told.directories == sum(file.type == "/" for file, _ in inside), name
+        assert told.others == sum(file.type not in "F/" for file, _ in inside), name
+        once = {file.inode: file.size for file, _ in inside if file.type == "F"}
+        assert told.bytes == sum(once.values()), name
+
+
+def fetched(
+    laid: Laid, hand: Hand, pair: Pair, changes: dict[bytes, Change], directory: Path
+) -> None:
+    """The largest old version arrives whole."""
+    assert pair.older
+    assert pair.mount
+    older = laid.files[pair.older]
+    sizes = {
+        path: file
+        for path in changes
+        if (file := named(older, path.removeprefix(pair.mount + b"/"))) is not None
+    }
+    path, file = max(sizes.items(), key=lambda item: item[1].size)
+    source = reach.older_path(pair, path)
+    assert source
+    got = fetch.fetch(hand.shell(), source, directory / "old")
+    assert (got.size, got.sha256) == (file.size, file.digest)
+    assert hashlib.sha256((directory / "old").read_bytes()).hexdigest() == file.digest
+
+
+# --- what is done only with the operator's word ---------------------------------------------------
+
+LATER = b"""set -e; cd /seeds/s4
+echo now > new; mv deep0 'moved -> there'; chmod 600 'moved -> there/deep1'
+"""
+
+
+def test_the_live_files_only_with_the_operators_word(laid: Laid, hand: Hand) -> None:
+    guest, tree = laid.guest, laid.pasts[4]
+    guest.put("/run/later", LATER)
+    guest.run("sh /run/later")
+    snapshots = guest.lines(f"zfs list -H -o name -t snapshot -r {POOL}")
+    engine = hand.engine()
+    inv = engine.look(tree.root)
+    with pytest.raises(NotReadOnly, match="temporary snapshot"):
+        engine.compare(inv, tree.root, NEWER, None)
+    assert hand.told == []
+    engine = hand.engine(temporary=True)
+    ended = engine.compare(inv, tree.root, NEWER, None)
+    assert not ended.partial, ended.reason
+    child = tree.compared()[tree.root]
+    now = compare.live(guest, tree.root, child.mount)
+    wanted = compare.expected(child.mount.encode(), laid.files[child.newer], now)
+    assert len(wanted) > 3
+    assert compare.disagreement(hand.of(tree.root), wanted) == []
+    assert guest.lines(f"zfs list -H -o name -t snapshot -r {POOL}") == snapshots
+
+
+def mounted(guest: Guest, dataset: str) -> list[str]:
+    """Where a dataset is mounted, and how."""
+    rows = [line.split(" ") for line in guest.lines("cat /proc/mounts")]
+    return [f"{row[1]} {row[3].split(',')[0]}" for row in rows if row[0] == dataset]
+
+
+def test_what_is_not_mounted_is_mounted_only_if_agreed(laid: Laid, command: Command) -> None:
+    guest, name = laid.guest, f"{POOL}/s0/noauto"
+    question = ("--tree", name, "--from", OLDER, "--to", NEWER, "--no-estimates")
+    code, records, said = command.json(*question)
+    assert (code, records[-1]["partial"]) == (2, True), records[-1]
+    assert "--agree-mount" in said
+    assert mounted(guest, name) == []
+    code, records, said = command.json(*question, "--agree-mount")
+    assert code == 1, said
+    told = changes_of(records, name)
+    where = b"/".join(min(change.path for change in told).split(b"/")[:5])
+    assert where.startswith(b"/tmp/zr-")
+    older, newer = (laid.files[f"{name}@{tag}"] for tag in (OLDER, NEWER))
+    assert compare.disagreement(told, compare.expected(where, older, newer)) == []
+    assert mounted(guest, name) == []
+    assert guest.run("ls -d /tmp/zr-*", check=False).status, "something was left there"
+
+
+def test_a_killed_preview_is_tidied_up_by_the_next(laid: Laid, command: Command) -> None:
+    """kill -9 while the agreed mount is there."""
+    guest, name = laid.guest, f"{POOL}/s0/noauto"
+    process = command.start(
+        *("--json", "--agree-mount", "--tree", name, "--from", OLDER, "--to", NEWER)
+    )
+    assert process.stdout
+    assert json.loads(process.stdout.readline())["type"] == "begin"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    (left,) = mounted(guest, name)
+    assert left.startswith("/tmp/zr-")
+    assert left.endswith(" ro")
+    code, _, said = command.json("--tree", f"{POOL}/s2", "--from", OLDER, "--to", NEWER)
+    assert code == 1, said
+    assert "unmounted" in said
+    assert mounted(guest, name) == []
+    assert guest.run("ls -d /tmp/zr-*", check=False).status, "something was left there"
+
+
+# --- many changes ---------------------------------------------------------------------------------
+
+MANY = """set -e; zfs create seeds/many; zfs snapshot seeds/many@A; cd /seeds/many; d=0
+while [ $d -lt 200 ]; do
+  mkdir $d; f=0
+  while [ $f -lt 100 ]; do : >$d/$f; f=$((f+1)); done
+  d=$((d+1))
+done
+zfs snapshot seeds/many@B"""
+
+
+def test_twenty_thousand_changes_stream_and_can_be_stopped(laid: Laid, hand: Hand) -> None:
+    """zfs diff takes minutes for them under emulation: they come while it works, and it ends."""
+    laid.guest.run(MANY, timeout=120)
+    engine = hand.engine(enough=1500)
+    inv = engine.look(f"{POOL}/many")
+    began = time.monotonic()
+    ended = engine.compare(inv, f"{POOL}/many", OLDER, NEWER)
+    assert ended.partial
+    assert 1500 <= ended.changes < 20_000
+    pieces = [one for one in hand.told if isinstance(one, Found)]
+    assert len(pieces) > 5, "they did not come one after the other"
+    told = hand.of(f"{POOL}/many")
+    assert len({change.path for change in told}) == len(told)
+    assert "zfs diff" not in laid.guest.out("busybox ps -o args | grep -v grep"), "it still runs"
+    print(f"{len(told)} changes in {time.monotonic() - began:.1f} s")
+    assert hand.shell().run(("uname", "-r")).status == 0, "the shell is not there any more"
