@@ -229,6 +229,7 @@ class ZrApp(App[int], inherit_bindings=False):
         if self.desk is None:
             # It was told to end already: what it put up on the machine is being taken down.
             self._leaving = time.monotonic()
+            self._page.tell("Ending in good order; one moment. ^c leaves now.")
             return
         words = (
             "The run stops after the command that is running. A transfer goes on on the machine "

@@ -20,7 +20,10 @@ EXAMPLES = (
     "ssh://root@192.0.2.7:22           a machine that already answers ssh",
     "serial:///dev/ttyU0?speed=115200  a serial cable on this computer",
     "local:                            a shell on this very machine",
-    "rehearsal://restore               simulated machines, for practice",
+)
+LOOKING = (
+    "Only commands that look are typed there, every one checked before; so the console is not "
+    "taken over by hand either."
 )
 REHEARSAL = "rehearsal://"
 
@@ -60,6 +63,8 @@ class ConnectPage(Page):
     def body(self) -> Iterable[Widget]:
         """Yield the two fields with their examples."""
         yield Static(f"{self._intent.title}: where is the machine's console?", classes="title")
+        if self._intent.flow == "preview":
+            yield Static(LOOKING, classes="help")
         problem = Static(printable(self._problem), classes="problem", id="problem", markup=False)
         problem.display = bool(self._problem)
         yield problem
@@ -72,7 +77,9 @@ class ConnectPage(Page):
         )
         yield SecretBox(id="password")
         yield Static("", classes="blank")
-        yield Static("\n".join(EXAMPLES), id="examples", markup=False)
+        practice = f"{REHEARSAL}{self._intent.flow}"
+        examples = (*EXAMPLES, f"{practice:33} simulated machines, for practice")
+        yield Static("\n".join(examples), id="examples", markup=False)
 
     def mounted(self) -> None:
         """Start in the first field, or where the password is missing or wrong in the second."""

@@ -74,8 +74,11 @@ class AgreePage(PreviewPage):
         self.guide.back()
 
     def leave_page(self) -> None:
-        """Esc means no."""
-        self.guide.back()
+        """Esc means no; what was agreed to is not left in the middle."""
+        if self._said:
+            self.tell("It is being done; one moment.")
+        else:
+            self.guide.back()
 
 
 class PlanPage(AgreePage):

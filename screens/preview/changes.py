@@ -14,13 +14,14 @@ from screens.preview import filter as filters
 from screens.preview import saving
 from screens.preview.base import PreviewPage
 from screens.preview.datasets import DatasetsScreen
-from screens.preview.detail import BESIDE, CANCEL, GET
+from screens.preview.detail import BESIDE, CANCEL, GET, copying
 from screens.preview.model import Comparison
 from screens.preview.target import Target
 from screens.style import printable
 from screens.widgets.changetree import ChangeTree, counted
 from screens.words import span
 from zrwizard.flows.preview import shown
+from zrwizard.preview.desk import Fetch
 from zrwizard.preview.events import Coverage
 from zrwizard.preview.records import Shown
 
@@ -161,6 +162,11 @@ class ChangesPage(PreviewPage):
         rows = [_cut(row, width) for row in printable(text).split("\n")]
         self.zr.put_text(self.query_one(selector, Static), "\n".join(rows))
 
+    def on_unmount(self) -> None:
+        """What goes through the tree ends with the page."""
+        if self._job is not None:
+            self._job.close()
+
     def _draw_head(self) -> None:
         comparison = self.comparison
         request = comparison.request
@@ -181,6 +187,8 @@ class ChangesPage(PreviewPage):
         comparison = self.comparison
         if self._told_job:
             return self._told_job
+        if isinstance(self.model.working, Fetch):
+            return copying(self.model)
         if not comparison.over:
             return f"$ {comparison.command}" if comparison.command else "Waiting for the machine."
         wanted, left = comparison.filter, comparison.tree.shown
@@ -342,7 +350,7 @@ class ChangesPage(PreviewPage):
         job = self._job
         try:
             while job is not None and time.monotonic() < until:
-                self._told_job = f"Looking through the tree: {int(next(job) * 100)} %"
+                self._told_job = f"Going through the tree: {int(next(job) * 100)} %"
         except StopIteration:
             self._job = None
         if self._job is None:
@@ -359,12 +367,18 @@ class ChangesPage(PreviewPage):
         self.ask_text("Save to this file (.json, .csv or .md; Esc: do not):", name, self._export)
 
     def _export(self, name: str) -> None:
+        self._begin(self._saving(name))
+
+    def _saving(self, name: str) -> Generator[float, None, None]:
+        self.guide.held = True
         try:
-            path = saving.save(self.comparison.tree, name)
+            path = yield from saving.save_steps(self.comparison.tree, name)
         except saving.NotSaved as error:
             self.tell(str(error))
         else:
             self.tell(f"Saved to {path}")
+        finally:
+            self.guide.held = False
 
 
 def _number(count: int) -> str:

@@ -22,6 +22,7 @@ from zrwizard.preview.desk import Fetch
 
 if TYPE_CHECKING:
     from screens.preview.guide import Guide
+    from screens.preview.model import Model
 
 GET = Command(
     "get",
@@ -115,11 +116,9 @@ class DetailPage(PreviewPage):
         self.zr.put_text(self.query_one("#running", Static), printable(self._what_runs()))
 
     def _what_runs(self) -> str:
-        working, passed = self.model.working, self.model.passed
+        working = self.model.working
         if isinstance(working, Fetch):
-            if passed is not None and passed.request is working:
-                return f"Copying: {size(passed.done)} of {size(passed.total)}. c cancels."
-            return "Copying. c cancels."
+            return copying(self.model)
         if working is not None and working is not self.target.request:
             return "The comparison still runs; this path is read after it. c ends the comparison."
         return "Reading both versions." if working is not None else ""
@@ -152,6 +151,14 @@ class DetailPage(PreviewPage):
     def do_cancel(self) -> None:
         """End what runs."""
         self.guide.cancel()
+
+
+def copying(model: Model) -> str:
+    """Say how far the copy is that runs."""
+    passed = model.passed
+    if passed is not None and passed.request is model.working:
+        return f"Copying: {size(passed.done)} of {size(passed.total)}. c cancels."
+    return "Copying. c cancels."
 
 
 # --- rows -----------------------------------------------------------------------------------------

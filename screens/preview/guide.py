@@ -21,6 +21,7 @@ from screens.preview.trees import TreesPage
 from screens.style import printable
 from screens.widgets.lines import Row
 from screens.working import WorkingPage
+from zrwizard.flows.moves import Answers
 from zrwizard.flows.preview import shown
 from zrwizard.plan import Plan
 from zrwizard.preview.desk import (
@@ -50,7 +51,8 @@ if TYPE_CHECKING:
 OFTEN = 0.05
 BUDGET = 0.025
 SIZES = 20_000
-TREE = "preview.tree"
+TREE, RECURSIVE = "preview.tree", "preview.recursive"
+OLDER, NEWER = "preview.from", "preview.to"
 _PLAIN = re.compile(r"[^A-Za-z0-9._+-]")
 
 
@@ -62,14 +64,18 @@ class Guide:
         self.model = Model(desk)
         self.picked: tuple[str | None, str | None] = (None, None)
         self.at_moment: str | None = None
-        self.recursive = True
         self.limit: float | None = None
         self._timer: Timer | None = None
         self._target: Target | None = None
         self._gone = ""
         self._mounted = False
-        given = app.desk.intent.answers.get(TREE) if app.desk is not None else None
-        self._wanted_tree = given or ""
+        self._carries_mount = False
+        self._before_plan: Callable[[], PreviewPage] = lambda: TreesPage(self)
+        self.held = False
+        """Set while the tree must not change: it is being saved."""
+        self._given = app.desk.intent.answers if app.desk is not None else Answers()
+        self._wanted_tree = self._given.get(TREE, "")
+        self.recursive = self._given.get(RECURSIVE, "yes") == "yes"
 
     def start(self) -> None:
         """Look at what there is."""
@@ -106,7 +112,7 @@ class Guide:
 
     def pump(self) -> None:
         """Take what came, for a short while; called often."""
-        if not self.app.page.is_ready:
+        if not self.app.page.is_ready or self.held:
             # A page that is being put up gets the time, so that the first rows are seen sooner.
             return
         some = self.model.pump(BUDGET)
@@ -136,6 +142,9 @@ class Guide:
                 self._about_target(news)
             case Failed(request=Look(), what=what, now=now) if self.model.inventory is None:
                 self.app.back_to_connect(f"{what} {now}")
+            case Failed(request=Carry(), what=what, now=now):
+                self.app.show_page(self._before_plan())
+                self._tell_later(f"{what} {now}".strip())
             case Failed(what=what, now=now):
                 page.tell(f"{what} {now}".strip())
             case Fetched(text=text):
@@ -176,6 +185,9 @@ class Guide:
         inventory = self.model.inventory
         tags = [m.tag for m in timeline(inventory, self.model.root)] if inventory else []
         self.picked = tags[-2] if len(tags) > 1 else None, tags[-1] if tags else None
+        older, newer = self._given.get(OLDER, ""), self._given.get(NEWER, "")
+        if older in tags and newer in {*tags, "now"} and older != newer:
+            self.picked = older, "" if newer == "now" else newer
         self.at_moment = tags[-1] if tags else None
 
     # Comparing
@@ -272,7 +284,7 @@ class Guide:
 
     def _offer(self, plan: Plan, *, mounting: bool) -> None:
         crumb = self.app.page.crumb
-        self._before_plan: Callable[[], PreviewPage] = self._same_page()
+        self._before_plan = self._same_page()
 
         def yes() -> None:
             self._mounted = self._mounted or mounting
