@@ -57,15 +57,20 @@ class Reader:
     """Decodes the output of `diff` from pieces of any size; the pieces make no difference.
 
     `mount` is where the newer dataset is mounted, for telling `(on_delete_queue)` from a file.
+    With `lenient` a line that zfs cannot have written is left out and counted in `damaged`, in
+    place of the error: the console it came over may have put messages in between, and as zfs
+    escapes every blank, those are told from names.
     """
 
-    def __init__(self, mount: bytes | None = None) -> None:
+    def __init__(self, mount: bytes | None = None, *, lenient: bool = False) -> None:
         # libzfs drops the slash of a dataset that is mounted at / (get_mountpoint).
         self._gone = None if mount is None else (b"" if mount == b"/" else mount) + _QUEUE
         self._tail: list[bytes] = []
         self._held = 0
         self._lines = 0
         self._failure: ParseError | None = None
+        self._lenient = lenient
+        self.damaged = 0
 
     @property
     def failure(self) -> ParseError | None:
@@ -111,6 +116,10 @@ class Reader:
             self._fail("a line is longer than two paths can be", b"".join(self._tail))
 
     def _fail(self, what: str, line: bytes) -> None:
+        if self._lenient:
+            self.damaged += 1
+            self._tail, self._held = [], 0
+            return
         text = line[:400].decode("latin-1")
         self._failure = ParseError(TOOL, f"line {self._lines + 1}: {what}", text)
 
@@ -141,7 +150,9 @@ class Reader:
             found = _changes(line + b"\n", 1)
             if found is None:
                 self._fail("zfs diff prints no such line", line)
-                break
+                if self._failure:
+                    break
+                continue
             changes += found
             self._lines += 1
         return changes

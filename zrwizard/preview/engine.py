@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from array import array
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from zrwizard.console.errors import Cancelled, ConsoleError, NoAnswer, Refused
+from zrwizard.console.errors import Cancelled, ConsoleError, LineCut, NoAnswer, Refused
 from zrwizard.freebsd import zfs_diff
 from zrwizard.freebsd.errors import ParseError
 from zrwizard.preview import estimates as guesses
@@ -42,6 +44,7 @@ _TICK = 0.05
 _SPACING = 0.1
 _BATCH = 2_000
 _STOPPED = "It was stopped by the operator."
+_BROKEN = "The list was damaged on the console's line."
 # What these have to tell is told without zfs diff; that there is no list leaves no gap.
 _KNOWN = frozenset({Fate.CREATED, Fate.DESTROYED, Fate.VOLUME})
 
@@ -204,13 +207,15 @@ class _Comparison:
         argv = zfs_diff.diff(pair.older, pair.newer)
         self.tell(DatasetBegan(pair, self.shell.text(argv)))
         batch = _Batch(pair, self.tell, self._keep(pair))
-        reader = zfs_diff.Reader(pair.mount)
+        reader = zfs_diff.Reader(pair.mount, lenient=True)
         with Spool(self.shell, argv, timeout=self._left() + _LISTING) as spool:
             try:
                 stopped = self._follow(spool, reader, batch)
             finally:
                 spool.halt()
             reason = stopped or self._outcome(spool, reader)
+        if not stopped and (reader.damaged or reason == _BROKEN):
+            reason = self._exactly(argv, pair, batch)
         batch.flush()
         if stopped and not self._over():
             self._probe()
@@ -237,12 +242,7 @@ class _Comparison:
         """Take and tell what comes; return why it was stopped, "" where it came to its end."""
         while (piece := spool.take(_TICK)) is not None:
             if piece:
-                try:
-                    batch.add(reader.feed(piece))
-                    # What stood before an impossible line came; the line itself is told of now.
-                    reader.feed(b"")
-                except ParseError as error:
-                    return f"The list broke off: {error}."
+                batch.add(reader.feed(piece))
             batch.tick()
             over = self._over()
             if over:
@@ -255,19 +255,37 @@ class _Comparison:
             result = spool.result()
         except Cancelled:
             return _STOPPED
-        except NoAnswer as error:
+        except (NoAnswer, LineCut):
             self._probe()
-            return f"{error.what} Names in the list may be damaged."
+            return self.lost or _BROKEN
         except ConsoleError as error:
             self._probe()
             return error.what
         if result.status:
             return _complaint(result)
+        reader.close()
+        return ""
+
+    def _exactly(self, argv: tuple[str, ...], pair: Pair, batch: _Batch) -> str:
+        """Ask again in checked blocks, tell what was lost on the line; return what is not right.
+
+        The console's own messages, and bytes lost, damage what streams; a command's output that
+        is kept on the target and fetched in blocks is exact, but must fit into its memory disk.
+        """
         try:
+            result = self.shell.run(argv, timeout=self._left() + _LISTING)
+            if result.status:
+                return _complaint(result)
+            reader = zfs_diff.Reader(pair.mount)
+            found = reader.feed(result.out)
             reader.close()
+        except ConsoleError as error:
+            self._probe()
+            return f"{_BROKEN} Asking again failed: {error.what}"
         except ParseError as error:
             return f"The list broke off: {error}."
-        return ""
+        wrong = batch.complete(found)
+        return f"{_BROKEN} {wrong} of the names are wrong." if wrong else ""
 
     def _probe(self) -> None:
         """See whether the shell is still there, or there again, after an error of the console."""
@@ -311,7 +329,10 @@ class _Comparison:
 
 
 class _Batch:
-    """Changes on their way to be told: the first at once, then about ten times a second."""
+    """Changes on their way to be told: the first at once, then about ten times a second.
+
+    What was told is kept as 8 bytes a change, so that a second list can complete the first.
+    """
 
     def __init__(
         self, pair: Pair, tell: Callable[[Told], None], keep: Callable[[list[Change]], None]
@@ -321,10 +342,24 @@ class _Batch:
         self._keep = keep
         self._waiting: list[Change] = []
         self._next = 0.0
+        self._told = array("q")
         self.count = 0
+
+    def complete(self, exact: list[Change]) -> int:
+        """Add what of the `exact` list was not there; return how many there were that it lacks."""
+        told = Counter(self._told)
+        missing = []
+        for change in exact:
+            if told[key := hash(change)]:
+                told[key] -= 1
+            else:
+                missing.append(change)
+        self.add(missing)
+        return sum(told.values())
 
     def add(self, changes: list[Change]) -> None:
         self._waiting += changes
+        self._told.extend(map(hash, changes))
         self.count += len(changes)
         self._keep(changes)
 
