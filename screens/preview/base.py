@@ -64,6 +64,9 @@ class PreviewPage(Page):
     def changed(self) -> None:
         """Draw what the model has learnt; called some times a second, only where it did."""
 
+    def renew(self) -> None:
+        """Draw what was listed anew; called after a look."""
+
     # One line for a text: a file name, a word to look for
 
     def prompt(self) -> Iterable[Widget]:

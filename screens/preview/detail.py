@@ -74,6 +74,7 @@ class DetailPage(PreviewPage):
 
     def __init__(self, guide: Guide, target: Target) -> None:
         self.target = target
+        self._shown: object = None
         super().__init__(guide)
 
     def body(self) -> Iterable[Widget]:
@@ -105,11 +106,16 @@ class DetailPage(PreviewPage):
     def changed(self) -> None:
         """Draw both sides as far as they are known."""
         self.draw_running()
-        self.query_one("#sides", Lines).show(self._rows(), keep=True)
+        target = self.target
+        known = target.versions, target.sums, target.problem, self.size.width
+        if known != self._shown:
+            # Text is laid side by side anew only where there is something new to show.
+            self._shown = known
+            self.query_one("#sides", Lines).show(self._rows(), keep=True)
 
     def beat(self) -> None:
-        """Keep the line on what runs up to date."""
-        self.draw_running()
+        """Keep the line on what runs up to date, and fit the text to the terminal."""
+        self.changed()
 
     def draw_running(self) -> None:
         """Say what the worker does, and how far a copy is."""
@@ -224,7 +230,8 @@ def _fact(side: Side, label: str) -> str:
         case "changed":
             return _when(stat.mtime)
         case "born":
-            return _when(stat.birth)
+            # Where a file system keeps no time of birth stat says -1 (stat(2)).
+            return "" if stat.birth < 0 else _when(stat.birth)
         case _:
             return stat.flags
 

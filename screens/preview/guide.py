@@ -154,7 +154,7 @@ class Guide:
         page, inventory = self.app.page, self.model.inventory
         if isinstance(page, TreesPage | TimelinePage):
             page.tell("")
-            page.changed()
+            page.renew()
         elif isinstance(page, WorkingPage):
             wanted, self._wanted_tree = self._wanted_tree, ""
             if wanted and inventory is not None and inventory.dataset(wanted) is not None:

@@ -87,7 +87,7 @@ class TimelinePage(PreviewPage):
         """The keys are the list's."""
         self.query_one("#moments").focus()
 
-    def changed(self) -> None:
+    def renew(self) -> None:
         """Show the snapshots as they are now."""
         self.query_one("#moments", Choices).put(self._options())
         self._show_picked()
@@ -176,7 +176,7 @@ class TimelinePage(PreviewPage):
             older, newer = newer, older
         self.tell("")
         self.guide.picked = older, newer
-        self.changed()
+        self.renew()
 
     def do_recursive(self) -> None:
         """Turn the datasets below on or off."""

@@ -61,7 +61,7 @@ class TreesPage(PreviewPage):
         """The keys are the list's."""
         self.query_one("#trees").focus()
 
-    def changed(self) -> None:
+    def renew(self) -> None:
         """Show the datasets as they are now."""
         self.query_one("#trees", Choices).put(self._options())
         self._show_problems()
