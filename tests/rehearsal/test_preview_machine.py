@@ -386,6 +386,12 @@ def test_a_change_of_mode_alone_was_written_too(host: Rehearsal) -> None:
             assert int(values(host, "written@2025-08-15", f"{name}@2025-08-22")[0]) > 0
 
 
+def test_options_that_came_later_are_refused(host: Rehearsal) -> None:
+    assert refused(host, "zfs list -j", 2).startswith("invalid option 'j'\nusage:\n\tlist ")
+    assert refused(host, "zfs get -j all", 2).startswith("invalid option 'j'\nusage:\n\tget ")
+    assert refused(host, "zpool history -j", 2).startswith("invalid option 'j'\nusage:")
+
+
 def test_kinds_of_datasets(host: Rehearsal) -> None:
     columns = "name,type,mounted,keystatus,canmount,atime,origin,volsize"
     rows = {
@@ -431,6 +437,10 @@ def test_estimates_of_sends(host: Rehearsal) -> None:
         f"zroot/home/han@{NEWER}",
     ]
     assert last == f"size\t{first.split(chr(9))[3]}"
+    longer = out(host, f"zfs send -nvP -i @2025-08-01 zroot/home/han@{NEWER}")
+    assert longer.split("\t")[-1] == last.split("\t")[1] + "\n", "nothing happened before it"
+    full = out(host, f"zfs send -nvP zroot/home/han@{OLDER}").splitlines()[-1]
+    assert int(full.split("\t")[1]) > 43 << 20
     whole = out(host, f"zfs send -nvP -R -I @{OLDER} zroot/home@{NEWER}")
     assert f"full\tzroot/home/eve@{NEWER}\t" in whole
 

@@ -104,8 +104,26 @@ LIST_HEADS = {
 }
 
 
+LIST_USAGE = (
+    "usage:\n\tlist [-Hp] [-r|-d max] [-o property[,...]] [-s property]...\n"
+    "\t    [-S property]... [-t type[,...]] [filesystem|volume|snapshot] ...\n"
+)
+GET_USAGE = (
+    'usage:\n\tget [-rHp] [-d max] [-o "all" | field[,...]]\n'
+    "\t    [-t type[,...]] [-s source[,...]]\n"
+    '\t    <"all" | property[,...]> [filesystem|volume|snapshot|bookmark] ...\n'
+)
+
+
+def _known(found: dict[str, str], letters: str, usage: str) -> None:
+    for letter in found:
+        if letter not in letters:
+            raise Fail(f"invalid option '{letter}'\n{usage}", 2)
+
+
 def list_datasets(call: Call, args: list[str]) -> str:
     found, _, names = options(args, "otdsS")
+    _known(found, "HprdosSt", LIST_USAGE)
     kinds = _kinds(found.get("t", ""), names)
     if kinds == {"bookmark"}:
         return "".join(
@@ -161,6 +179,7 @@ def _sortable(text: str) -> tuple[int, str]:
 
 def get_properties(call: Call, args: list[str]) -> str:
     found, _, rest = options(args, "otds")
+    _known(found, "Hprdost", GET_USAGE)
     if not rest:
         raise Fail("missing property argument\n", 2)
     exact, names = "p" in found, rest[1:]

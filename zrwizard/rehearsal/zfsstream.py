@@ -16,6 +16,7 @@ from zrwizard.rehearsal.commands import Call
 from zrwizard.rehearsal.errors import Fail
 from zrwizard.rehearsal.machine import Machine
 from zrwizard.rehearsal.sizes import nice_bytes
+from zrwizard.rehearsal.zfsfiles import only_in
 from zrwizard.rehearsal.zfsmount import refresh
 from zrwizard.rehearsal.zfsstate import Dataset, Pool, Snapshot, available, referenced
 
@@ -36,16 +37,18 @@ class Item:
     origin: str
     props: dict[str, str]
     created: int
+    data: int
+    """Bytes of files in it, before compression."""
 
     @property
     def estimate(self) -> int:
         """What `zfs send -n` says about it."""
-        return self.snap.fresh + (STEP_ESTIMATE if self.base else FULL_ESTIMATE)
+        return self.data + (STEP_ESTIMATE if self.base else FULL_ESTIMATE)
 
     @property
     def size(self) -> int:
         """What really goes over the wire."""
-        return self.snap.fresh + (STEP_STREAM if self.base else FULL_STREAM)
+        return self.data + (STEP_STREAM if self.base else FULL_STREAM)
 
 
 @dataclass(slots=True)
@@ -119,7 +122,21 @@ def _items(
         source = pool.full(ds)
         base_name = base.name if base else origin
         plan.items.append(
-            Item(source, rel, snap, base_name, base.guid if base else 0, origin, props, ds.creation)
+            Item(
+                source,
+                rel,
+                snap,
+                base_name,
+                base.guid if base else 0,
+                origin,
+                props,
+                ds.creation,
+                snap.fresh
+                if snap.tree is None
+                else only_in(snap.tree, base.tree if base else ds.origin_tree if origin else None)[
+                    1
+                ],
+            )
         )
         base = snap
 
