@@ -42,7 +42,7 @@ class Command:
 
 
 def _printable(key: str) -> bool:
-    return len(key) == 1 or key in {"question_mark", "space"}
+    return len(key) == 1 or key in {"question_mark", "slash", "space"}
 
 
 def key_name(key: str) -> str:
