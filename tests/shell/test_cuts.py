@@ -101,7 +101,8 @@ def test_a_machine_that_restarted_meanwhile_is_lost_and_never_a_status(server, w
             host.on_cut_do.append(lambda: host.restart(home))
             with pytest.raises(MachineLost):
                 session.run(command(ran), timeout=60)
-            assert not ran.exists() or ran.read_text() == "ran\n"
+            # Killed between opening the file and writing to it, a shell leaves it empty.
+            assert not ran.exists() or ran.read_text() in {"", "ran\n"}
 
     with ThreadPoolExecutor(WORKERS) as pool:
         list(pool.map(one, offsets))
