@@ -73,7 +73,7 @@ def snapshots(guest: Guest, wanted: Iterable[str]) -> dict[str, Files]:
     # The helper mount.zfs takes longer than all the rest.
     mount = "busybox mount -i -t zfs -o ro"
     mounts = [f"mkdir {n} && {mount} {quoted(name)} {n}" for n, name in enumerate(names)]
-    generation = generations(guest)
+    generation = generations(guest, POOL)
     try:
         guest.run("\n".join([f"set -e; mkdir -p {LOOK}; cd {LOOK}", *mounts]))
         found = list(trees(guest, len(names)))
@@ -89,7 +89,7 @@ def live(guest: Guest, dataset: str, mount: str) -> Files:
         rows = next(iter(trees(guest, 1)))
     finally:
         guest.run(AWAY)
-    return gathered(rows, generations(guest)[dataset])
+    return gathered(rows, generations(guest, dataset)[dataset])
 
 
 Row = tuple[bytes, str, str]
@@ -146,15 +146,15 @@ def nanoseconds(text: str) -> int:
     return int(moment.timestamp()) * NANOSECONDS + int(fraction)
 
 
-def generations(guest: Guest) -> dict[str, dict[int, int]]:
-    """Of each dataset and snapshot of the pool of this test: inode number to generation.
+def generations(guest: Guest, where: str) -> dict[str, dict[int, int]]:
+    """Of a dataset, or of each dataset and snapshot of a pool: inode number to generation.
 
     The root directory's inode number is under `ROOT`: for a snapshot's root stat has another one.
     """
     found: dict[str, dict[int, int]] = {}
     current: dict[int, int] = {}
     number = 0
-    for line in guest.run(f"zdb -dddd {POOL}", timeout=120).stdout.split(b"\n"):
+    for line in guest.run(f"zdb -dddd {where}", timeout=120).stdout.split(b"\n"):
         if row := re.match(rb"Dataset (.+) \[ZPL\], ID \d+, cr_txg ", line):
             current = found[row[1].decode()] = {}
         elif row := re.match(rb" +(\d+) +\d+ +\S+ +\S+ +\S+ +\S+ +\S+ +[\d.]+  ZFS ", line):
