@@ -19,6 +19,7 @@ _GZIP_FROM = 4096
 _MOST_BLOCKS = 32
 _UPLOAD = 8064
 _TRIES = 60
+_WHOLE_TRIES = 3
 
 
 class Files:
@@ -85,6 +86,19 @@ class Files:
         `skip` blocks at its beginning are here already. Raises `NoAnswer` where what arrived is
         not what the target has.
         """
+        for _ in range(_WHOLE_TRIES):
+            whole = self._fetched(name, total, sink, skip)
+            if sink is not None or total.fits(whole):
+                return whole
+            # What is asked for twice is answered twice, and a late answer may have been to the
+            # command before: let the line fall silent first.
+            self._frames.console.read_until_quiet(0.3, 3.0)
+            self._frames.console.unread()
+        raise NoAnswer("An output does not agree with its checksum.", "Try again.")
+
+    def _fetched(
+        self, name: str, total: Sum, sink: Callable[[bytes], None] | None, skip: int
+    ) -> bytes:
         count = -(-total.size // BLOCK)
         kept: list[bytes] = []
         number = skip
@@ -95,10 +109,7 @@ class Files:
             number += some
             if len(data) < some * BLOCK and number < count:
                 break
-        whole = b"".join(kept)
-        if sink is None and not total.fits(whole):
-            raise NoAnswer("An output does not agree with its checksum.", "Try again.")
-        return whole
+        return b"".join(kept)
 
     def _blocks(self, name: str, number: int, some: int) -> bytes:
         """Return `some` blocks: together where the line is good, in numbered lines where not."""
