@@ -49,7 +49,8 @@ def test_each_dataset_is_mounted_read_only_in_a_directory_of_its_own() -> None:
     plan, _ = mounts()
     assert [step.action for step in plan.steps] == [
         Command(
-            f"umask 077 && mkdir -p {HOME}/mounts-1/{n} && mount -t zfs -o ro {name} {HOME}/mounts-1/{n}",
+            f"umask 077 && mkdir -p {HOME}/mounts-1/{n}"
+            f" && mount -t zfs -o ro {name} {HOME}/mounts-1/{n}",
             120.0,
         )
         for n, name in enumerate(["tank/a", "'tank/with blank'", "tank/b:c_d.e-f"], 1)

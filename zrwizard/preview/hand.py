@@ -11,6 +11,7 @@ from zrwizard.flows import preview as plans
 from zrwizard.freebsd.errors import ParseError
 from zrwizard.plan import Plan, Problem
 from zrwizard.preview import content, fetch, reach
+from zrwizard.preview import inventory as inventories
 from zrwizard.preview.arguments import Form, Wanted
 from zrwizard.preview.content import DirectorySums, Versions
 from zrwizard.preview.desk import Compare, Fetch, Inspect, OfferCopy, OfferMount, Sum
@@ -19,6 +20,7 @@ from zrwizard.preview.events import Pair, Told
 from zrwizard.preview.inventory import Inventory
 from zrwizard.preview.one import unmounted
 from zrwizard.preview.session import Session
+from zrwizard.preview.verdict import settled, settling
 from zrwizard.run.events import Answered, Event, Exit, Typed
 from zrwizard.shell.api import Result
 from zrwizard.shell.readonly import ReadOnly
@@ -103,8 +105,14 @@ class SessionHand:
     def compare(self, wanted: Compare, tell: Callable[[Told], None], stop: threading.Event) -> None:
         """See `Hand`."""
         inventory = self._inventory or self.look(stop)
+        found = _sentences(
+            lambda: inventories.pairs(
+                inventory, wanted.root, wanted.older, wanted.newer, recursive=wanted.recursive
+            )
+        )
+        heard = settling(settled(inventory, found, wanted.newer), tell)
         # The screens ask before they ask for what is there now.
-        engine = Engine(self._shell(temporary=wanted.newer is None), tell, stop)
+        engine = Engine(self._shell(temporary=wanted.newer is None), heard, stop)
         _sentences(
             lambda: engine.compare(
                 inventory,
@@ -136,7 +144,7 @@ class SessionHand:
 
     def fetch(self, wanted: Fetch, done: Callable[[int, int], None], stop: threading.Event) -> str:
         """See `Hand`."""
-        source = _source(wanted.pair, wanted.path)
+        source = self._source(wanted.pair, wanted.path)
         got = fetch.fetch(self._shell(), source, wanted.to, done, stop=stop)
         return f"{got.path}: {got.size} bytes, SHA-256 {got.sha256}"
 
@@ -145,11 +153,23 @@ class SessionHand:
         pair = wanted.pair
         tag = (pair.older or "").partition("@")[2]
         plan = plans.copy_plan(
-            self._session.token, pair.dataset, _source(pair, wanted.path), wanted.path, tag
+            self._session.token, pair.dataset, self._source(pair, wanted.path), wanted.path, tag
         )
         if isinstance(plan, Problem):
             raise Refused(plan.what, plan.now)
         return plan
+
+    def _source(self, pair: Pair, path: bytes) -> bytes:
+        """Return where the older version of `path` is read. Raises `Refused`."""
+        owner = reach.crosses(pair)
+        mounts = self._inventory.mounts if self._inventory is not None else {}
+        found = reach.older_path(pair, path, mounts.get(owner) if owner else None)
+        if found is None:
+            raise Refused(
+                "The older version cannot be reached: its dataset is not mounted.",
+                "Mount it for the preview first: m on the page of the changes.",
+            )
+        return found
 
     def mount_plan(self, wanted: OfferMount) -> Plan:
         """See `Hand`."""
@@ -180,19 +200,6 @@ class SessionHand:
         """See `Hand`."""
         outcome = self._session.carry(plan, stop)
         return outcome.exit is Exit.DONE, f"{outcome.what} {outcome.now}".strip()
-
-
-def _source(pair: Pair, path: bytes) -> bytes:
-    """Return where the older version of `path` is read. Raises `Refused`."""
-    found = None
-    if pair.older is not None and pair.mount is not None:
-        found = reach.in_snapshot(pair.mount, pair.older, path)
-    if found is None:
-        raise Refused(
-            "The older version cannot be reached: its dataset is not mounted.",
-            "Mount it for the preview first: m on the page of the changes.",
-        )
-    return found
 
 
 def _sentences(work: Callable[[], T]) -> T:
