@@ -19,6 +19,9 @@ from itertools import compress, islice
 from zrwizard.preview.sieve import Sieve
 from zrwizard.preview.store import Store
 
+# Most have none open in them; two lists for each would be twice as much to collect.
+_NONE: list[int] = []
+
 
 class _Shelf:
     """One open directory: its sorted entries, those shown of them, and the open ones' places."""
@@ -30,8 +33,8 @@ class _Shelf:
         self.shown = self.entries
         self.sieve: Sieve | None = None
         self.stamp = -1
-        self.spots: list[int] = []
-        self.starts: list[int] = []
+        self.spots = _NONE
+        self.starts = _NONE
         self.rows = 0
 
 
@@ -233,13 +236,16 @@ class Shelves:
 
     def _place(self, shelf: _Shelf, open_below: set[int] | None) -> None:
         """Note where the open ones stand, and how many rows there are."""
+        shelf.spots = shelf.starts = _NONE
+        shelf.rows = len(shelf.shown)
+        if not open_below:
+            return
         shelf.spots, shelf.starts = [], []
         extra = 0
-        if open_below:
-            nodes = {self._store.nodes[at]: at for at in open_below}
-            for place, at in enumerate(map(nodes.get, shelf.shown)):
-                if at is not None:
-                    shelf.spots.append(place)
-                    shelf.starts.append(place + extra)
-                    extra += self._shelves[at].rows
-        shelf.rows = len(shelf.shown) + extra
+        nodes = {self._store.nodes[at]: at for at in open_below}
+        for place, at in enumerate(map(nodes.get, shelf.shown)):
+            if at is not None:
+                shelf.spots.append(place)
+                shelf.starts.append(place + extra)
+                extra += self._shelves[at].rows
+        shelf.rows += extra

@@ -110,12 +110,12 @@ def _table(figures: dict[str, Any]) -> None:
     for name in ("json", "csv", "markdown"):
         size = export[f"{name}_bytes"] / 1e6
         print(f"{f'export as {name}: {size:.0f} MB':44} {export[name] * 1000:9.0f}")
-    print(f"\n{'the app on a pty of 80x24':44} {'ms':>9} {'worst':>9}")
+    print(f"\n{'the app on a pty of 80x24, ms':44} {'rows':>9} {'all of it':>9} {'worst':>9}")
     print(f"{'first row drawn, from the first line':44} {screen['first'] * 1000:9.0f}")
-    print(f"{'all taken in':44} {screen['over'] * 1000:9.0f}")
+    print(f"{'all taken in':44} {'':9} {screen['over'] * 1000:9.0f}")
     for name, title in (("page", "a page on"), ("line", "a row on"), ("ends", "to either end")):
-        worst = screen[f"{name}_worst"] * 1000
-        print(f"{f'{title}, median':44} {screen[name] * 1000:9.1f} {worst:9.1f}")
+        cells = (screen[f"{name}{part}"] * 1000 for part in ("_rows", "", "_worst"))
+        print(f"{f'{title}, median':44} {' '.join(f'{cell:9.1f}' for cell in cells)}")
 
 
 def _aims(figures: dict[str, Any]) -> bool:

@@ -24,6 +24,8 @@ from tests.bench.preview.onscreen import NEXT
 ROOT = Path(__file__).resolve().parents[3]
 QUIET = 0.06
 """Seconds without a byte that end a frame."""
+PAUSE = 0.008
+"""Seconds without a byte that part the rows from what is drawn after them."""
 
 
 class Terminal:
@@ -95,16 +97,23 @@ class Terminal:
         while self.read(seconds):
             pass
 
-    def frame(self, keys: bytes) -> float:
-        """Press keys; return the seconds until the last byte of what they changed was drawn."""
-        began = last = time.perf_counter()
+    def frame(self, keys: bytes) -> tuple[float, float]:
+        """Press keys; return the seconds until the rows were drawn, and until the last byte.
+
+        The rows come in one go; the words about the row under the cursor follow by themselves.
+        """
+        began = time.perf_counter()
         self.type(keys)
+        rows = last = 0.0
         wait = 2.0
         while self.read(wait):
-            last, wait = time.perf_counter(), QUIET
-        if last == began:
+            now = time.perf_counter() - began
+            if not last or (rows == last and now - last < PAUSE):
+                rows = now
+            last, wait = now, QUIET
+        if not last:
             raise AssertionError(f"nothing was drawn after {keys!r}")
-        return last - began
+        return rows, last
 
 
 def watch(texts: list[bytes], frames: int) -> dict[str, Any]:
@@ -132,11 +141,11 @@ def watch(texts: list[bytes], frames: int) -> dict[str, Any]:
         terminal.quiet()
         figures: dict[str, Any] = {"first": first, "over": over, "rows": rows}
         terminal.frame(b"j")
-        for name, keys in (("page", b" "), ("line", b"j")):
-            taken = [terminal.frame(keys) for _ in range(frames)]
-            figures[name], figures[f"{name}_worst"] = statistics.median(taken), max(taken)
-        ends = [terminal.frame(key) for _ in range(max(1, frames // 4)) for key in (b">", b"<")]
-        figures["ends"], figures["ends_worst"] = statistics.median(ends), max(ends)
+        for name, keys in (("page", b" "), ("line", b"j"), ("ends", b"><")):
+            taken = [terminal.frame(bytes([keys[at % len(keys)]])) for at in range(frames)]
+            rows_of, whole_of = zip(*taken, strict=True)
+            figures[f"{name}_rows"] = statistics.median(rows_of)
+            figures[name], figures[f"{name}_worst"] = statistics.median(whole_of), max(whole_of)
         terminal.control.send(b"end\n")
         return figures | {"peak_kb": int(terminal.told(b"peak").split()[1])}
     finally:
