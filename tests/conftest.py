@@ -21,13 +21,29 @@ _skipped: dict[str, int] = {}
 _fuzzed: list[dict[str, Any]] = []
 
 
-@pytest.hookimpl(tryfirst=True)
+_LONGEST = ("tests/guest/", "tests/shell/test_noise.py", "tests/shell/test_cuts.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares machines stays in one process (pytest-xdist): the guests, and each file."""
-    for item in items:
-        path = item.path
-        name = "guest" if path.is_relative_to(_GUESTS) else str(path.relative_to(_GUESTS.parent))
-        item.add_marker(pytest.mark.xdist_group(name))
+    """What takes longest begins first, so that no process works alone at the end."""
+
+    def turn(item: pytest.Item) -> int:
+        found = (at for at, name in enumerate(_LONGEST) if item.nodeid.startswith(name))
+        return next(found, len(_LONGEST))
+
+    items.sort(key=turn)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """What shares machines stays in one process: all guests, and else each file."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByMachines(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _LONGEST[0] if nodeid.startswith(_LONGEST[0]) else nodeid.partition("::")[0]
+
+    return ByMachines(config, log)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
