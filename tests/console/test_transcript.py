@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -46,3 +47,27 @@ def test_the_file_is_private_and_plays_as_asciicast(tmp_path):
     assert (header["version"], header["width"], header["height"]) == (2, 80, 24)
     assert all(kind == "o" and at >= 0 for at, kind, _ in events)
     assert "".join(text for _, _, text in events) == "hello\r\né"
+
+
+def test_what_an_echo_may_hold_is_kept_out_until_the_shell_has_answered(tmp_path):
+    """A shell that swallowed lines complains of them later, with all that stood in them."""
+    path = tmp_path / "log"
+    transcript = Transcript(path, Secrets(), "test")
+
+    def upload() -> None:
+        with transcript.withheld("<secret:key>"):
+            transcript.output(b"echo of c2VjcmV0")
+            raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011 - one of our own
+        upload()
+    transcript.output(b"sh: syntax error: c2VjcmV0")
+    transcript.answered()
+    transcript.output(b"shown again")
+    transcript.answered()
+    transcript.close()
+    text = path.read_text()
+    assert "c2VjcmV0" not in text
+    assert "shown again" in text
+    assert text.count("bytes are not shown: <secret:key>") == 1
+    assert "42 bytes" in text

@@ -28,6 +28,7 @@ class Transcript:
         self._start = time.monotonic()
         self._held = b""
         self._withheld: int | None = None
+        self._unanswered = ""
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._file = None
         if path is not None:
@@ -40,16 +41,32 @@ class Transcript:
 
     @contextmanager
     def withheld(self, name: str) -> Iterator[None]:
-        """Keep what the target shows out, only its length is noted: an echo may hold `name`."""
+        """Keep what the target shows out, only its length is noted: an echo may hold `name`.
+
+        Left by an error, it lasts until the shell has `answered` something else: a shell that a
+        damaged line confused complains of the lines that it swallowed, word for word.
+        """
         with self._lock:
             self._release()
-            self._withheld = 0
+            self._withheld = self._withheld or 0
+            self._unanswered = ""
         try:
             yield
-        finally:
+        except BaseException:
             with self._lock:
-                count, self._withheld = self._withheld, None
-                self._event("m", f"{count} bytes are not shown: {name} was on its way")
+                self._unanswered = name
+            raise
+        self._shown_again(name)
+
+    def answered(self) -> None:
+        """Note that the shell answered: what it had to say of what was typed before is said."""
+        if self._unanswered:
+            self._shown_again(self._unanswered)
+
+    def _shown_again(self, name: str) -> None:
+        with self._lock:
+            count, self._withheld, self._unanswered = self._withheld, None, ""
+            self._event("m", f"{count} bytes are not shown: {name} was on its way")
 
     def output(self, data: bytes) -> None:
         """Note bytes that came from the target."""

@@ -206,6 +206,7 @@ class Frames:
                 break
             frame = self._answer(accept, refused, self.pace.patience(backoff))
             if frame is not None and accept(*frame):
+                self.console.transcript.answered()
                 self._learn(frame, time.monotonic() - began, attempt)
                 return frame
             # Where nothing came the shell may be busy; else the line is alive, and only bad.
