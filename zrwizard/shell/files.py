@@ -59,7 +59,9 @@ class Files:
             if packed is not None:
                 try:
                     data = gzip.decompress(self.fetch("z", packed))
-                except (OSError, EOFError, zlib.error):
+                except (NoAnswer, OSError, EOFError, zlib.error):
+                    # The packed file's checksum may have been damaged itself; the end frame's
+                    # cannot be, unnoticed.
                     data = b""
                 if total.fits(data):
                     return data
