@@ -13,7 +13,7 @@ Below `seeds/sN`, with the snapshots `A` and `B`:
     noauto                             not mounted (canmount=noauto)
     vol                                a volume
 
-The first seed has all of them, later ones those of `FEW`, for the sake of time.
+The first seed has all of them; the second and the later ones have fewer, for the sake of time.
 All of it lies in a pool of its own, in a file, so that nothing else on the guest is touched.
 """
 
@@ -31,8 +31,9 @@ MOUNT = "/seeds"
 FILE = "/run/seeds.img"
 SIZE = 320 << 20
 OLDER, NEWER = "A", "B"
-FULL = 1
-FEW = ("", "kid", "before", "after", "base", "fork")
+FEW = ("", "kid", "before", "after")
+"""What every seed has."""
+SOME = (*FEW, "base", "fork")
 COMPARED = ("", "kid", "kid/deep", "two words", "elsewhere", "after", "base", "fork")
 """The datasets, relative to the root, whose files can be compared as they are."""
 
@@ -79,7 +80,7 @@ def lay(guest: Guest, seed: int) -> Past:
     """Make the tree `seeds/sN`, which must not be there yet."""
     root, mount = f"{POOL}/s{seed}", f"{MOUNT}/s{seed}"
     far = f"/far away {seed}"
-    names = _PLANTED if seed < FULL else tuple(name for name in _PLANTED if name in FEW)
+    names = tuple(name for name in _PLANTED if has(seed, name))
     growers = {name: Grower(f"{seed} {name}") for name in names}
     places = {name: f"{mount}/{name}".rstrip("/") for name in (*names, "fork", "after", "late")}
     places["elsewhere"] = far
@@ -92,9 +93,19 @@ def lay(guest: Guest, seed: int) -> Past:
     ]
     _sh(guest, *changes, _events(root, seed), _later(seed, places, growers), _ends(root, seed))
     children = _children(root, mount, far, seed)
-    if seed >= FULL:
-        children = {n: c for n, c in children.items() if n.removeprefix(root).lstrip("/") in FEW}
-    return Past(root, children)
+    return Past(
+        root,
+        {
+            name: child
+            for name, child in children.items()
+            if has(seed, name.removeprefix(root).lstrip("/"))
+        },
+    )
+
+
+def has(seed: int, name: str) -> bool:
+    """Whether the tree of a seed has that dataset."""
+    return seed == 0 or name in (SOME if seed == 1 else FEW)
 
 
 _PLANTED = (
@@ -113,10 +124,12 @@ def _creates(root: str, far: str, names: tuple[str, ...]) -> bytes:
 
 def _events(root: str, seed: int) -> bytes:
     """What happens to the datasets themselves between the moments."""
-    lines = [f"zfs rename {root}/before {root}/after", f"zfs clone {root}/base@{OLDER} {root}/fork"]
+    lines = [f"zfs rename {root}/before {root}/after"]
+    if has(seed, "fork"):
+        lines += [f"zfs clone {root}/base@{OLDER} {root}/fork"]
     if seed % 2:
         lines += [f"zfs create {root}/before"]
-    if seed < FULL:
+    if has(seed, "late"):
         lines += [f"zfs create {root}/late", f"zfs destroy -r {root}/gone"]
     return ("\n".join(lines) + "\n").encode()
 
@@ -126,20 +139,20 @@ def _later(seed: int, places: dict[str, str], growers: dict[str, Grower]) -> byt
     fork, late = Grower(f"{seed} base"), Grower(f"{seed} late")
     fork.plant(6)
     fork.pick.seed(f"{seed} fork")
-    return b"".join(
-        [
-            _within(places["after"], growers["before"].change(15)),
-            _within(places["base"], growers["base"].change(15)),
-            _within(places["fork"], fork.change(15)),
-            _within(places["late"], late.plant(2)) if seed < FULL else b"",
-        ]
-    )
+    texts = [_within(places["after"], growers["before"].change(15))]
+    if has(seed, "fork"):
+        texts += [_within(places["base"], growers["base"].change(15))]
+        texts += [_within(places["fork"], fork.change(15))]
+    if has(seed, "late"):
+        texts += [_within(places["late"], late.plant(2))]
+    return b"".join(texts)
 
 
 def _ends(root: str, seed: int) -> bytes:
     """The promotion, the newer moment, and what is destroyed after it."""
-    lines = [f"zfs promote {root}/fork", f"zfs snapshot -r {root}@{NEWER}"]
-    if seed < FULL:
+    lines = [f"zfs promote {root}/fork"] if has(seed, "fork") else []
+    lines += [f"zfs snapshot -r {root}@{NEWER}"]
+    if has(seed, "noauto"):
         lines += [f"zfs destroy {root}/noolder@{OLDER}", f"zfs destroy {root}/nonewer@{NEWER}"]
         lines += [f"zfs unmount {root}/noauto"]
     return ("\n".join(lines) + "\n").encode()

@@ -70,7 +70,7 @@ def test_what_is_told_is_what_a_comparison_file_by_file_finds(
     ended = engine.compare(
         engine.look(tree.root),
         *(tree.root, OLDER, NEWER),
-        sizes=10_000 if seed < past.FULL else 0,
+        sizes=10_000 if seed == 0 else 0,
         estimates=seed == 0,
     )
     fates(hand.pairs(), tree)
@@ -84,8 +84,8 @@ def test_what_is_told_is_what_a_comparison_file_by_file_finds(
         assert bool(ending.reason) == (coverage is Coverage.NONE)
     assert ended == hand.told[-1]
     assert ended.changes == sum(len(hand.of(name)) for name in tree.compared())
-    assert ended.partial == (seed < past.FULL), ended.reason
-    if seed < past.FULL:
+    assert ended.partial == (seed == 0), ended.reason
+    if seed == 0:
         sizes_agree(laid, hand, tree)
     if seed == 0:
         estimates_agree(laid, hand, tree)
@@ -173,7 +173,7 @@ def test_what_zfs_diff_gets_wrong_is_told_as_it_says_it(laid: Laid, hand: Hand) 
 # --- many changes ---------------------------------------------------------------------------------
 
 MANY = """set -e; zfs create seeds/many; zfs snapshot seeds/many@A; cd /seeds/many; d=0
-while [ $d -lt 200 ]; do
+while [ $d -lt 60 ]; do
   mkdir $d; f=0
   while [ $f -lt 100 ]; do : >$d/$f; f=$((f+1)); done
   d=$((d+1))
@@ -181,15 +181,15 @@ done
 zfs snapshot seeds/many@B"""
 
 
-def test_twenty_thousand_changes_stream_and_can_be_stopped(laid: Laid, hand: Hand) -> None:
-    """zfs diff takes minutes for them under emulation: they come while it works, and it ends."""
+def test_thousands_of_changes_stream_and_can_be_stopped(laid: Laid, hand: Hand) -> None:
+    """Under emulation zfs diff takes a minute for them: they come while it works, and it ends."""
     laid.guest.run(MANY, timeout=120)
     engine = hand.engine(enough=1500)
     inv = engine.look(f"{POOL}/many")
     began = time.monotonic()
     ended = engine.compare(inv, f"{POOL}/many", OLDER, NEWER)
     assert ended.partial
-    assert 1500 <= ended.changes < 20_000
+    assert 1500 <= ended.changes < 6_000
     pieces = [one for one in hand.told if isinstance(one, Found)]
     assert len(pieces) > 5, "they did not come one after the other"
     told = hand.of(f"{POOL}/many")
@@ -209,29 +209,22 @@ def command(laid: Laid, hand: Hand, tmp_path: Path) -> Command:
     return Command(laid.guest.console_url, tmp_path)
 
 
-def test_the_command_tells_the_same_as_json(laid: Laid, command: Command) -> None:
-    """Also --to newest, which is the default; exit status 1, as there are differences."""
-    tree = laid.pasts[1]
-    code, records, _ = command.json("--tree", tree.root, "-r", "--from", OLDER, "--sizes", "0")
-    wrong = laid.disagreements(tree, lambda name: changes_of(records, name))
-    assert not wrong, "\n".join(wrong)
-    end = records[-1]
-    assert (end["type"], end["exit"], end["partial"], code) == ("end", 1, False, 1), end
-    assert laid.guest.run("ls -d /tmp/zr-*", check=False).status, "something was left there"
-
-
 def mounted(guest: Guest, dataset: str) -> list[str]:
     """Where a dataset is mounted, and how."""
     rows = [line.split(" ") for line in guest.lines("cat /proc/mounts")]
     return [f"{row[1]} {row[3].split(',')[0]}" for row in rows if row[0] == dataset]
 
 
-def test_what_is_not_mounted_is_mounted_only_if_agreed(laid: Laid, command: Command) -> None:
-    """kill -9 while the agreed mount is there; the next preview takes it away, and makes none
-    where nobody agreed; one that may end unmounts by itself."""
-    guest, name = laid.guest, f"{POOL}/s0/noauto"
-    question = ("--tree", name, "--from", OLDER, "--to", NEWER, "--no-estimates")
-    process = command.start("--json", *question, "--agree-mount")
+def test_the_command_mounts_only_what_it_may_and_leaves_nothing(
+    laid: Laid, command: Command
+) -> None:
+    """kill -9 while an agreed mount is there; the next preview takes it away, tells all the rest of
+    the tree as JSON, and mounts nothing where nobody agreed; one that may end unmounts by itself.
+    """
+    guest, tree = laid.guest, laid.pasts[0]
+    name = f"{tree.root}/noauto"
+    question = ("--from", OLDER, "--to", NEWER, "--no-estimates", "--sizes", "0")
+    process = command.start("--json", "--tree", name, *question, "--agree-mount")
     assert process.stdout
     assert json.loads(process.stdout.readline())["type"] == "begin"
     process.send_signal(signal.SIGKILL)
@@ -239,12 +232,17 @@ def test_what_is_not_mounted_is_mounted_only_if_agreed(laid: Laid, command: Comm
     (left,) = mounted(guest, name)
     assert left.startswith("/tmp/zr-")
     assert left.endswith(" ro")
-    code, records, said = command.json(*question)
-    assert (code, records[-1]["partial"]) == (2, True), records[-1]
+
+    code, records, said = command.json("--tree", tree.root, "-r", *question)
     assert "unmounted" in said
     assert "--agree-mount" in said
     assert mounted(guest, name) == []
-    code, records, said = command.json(*question, "--agree-mount")
+    wrong = laid.disagreements(tree, lambda dataset: changes_of(records, dataset))
+    assert not wrong, "\n".join(wrong)
+    end = records[-1]
+    assert (end["type"], end["exit"], end["partial"], code) == ("end", 2, True, 2), end
+
+    code, records, said = command.json("--tree", name, *question, "--agree-mount")
     assert code == 1, said
     told = changes_of(records, name)
     where = b"/".join(min(change.path for change in told).split(b"/")[:5])
