@@ -69,8 +69,11 @@ class Bench:
 
     def at_every_offset(self, way: str, change: Callable[[bytes], bytes], more: str = "") -> int:
         """Run commands with `change` at each offset of the direction `way`; return how many."""
-        clean = Exact(way, 10**9, bytes)
-        self.command(clean, more)
+        # A busy machine asks twice now and then; the shortest exchange is the undisturbed one.
+        cleans = [Exact(way, 10**9, bytes) for _ in range(4)]
+        for one in cleans:
+            self.command(one, more)
+        clean = min(cleans, key=lambda one: one.passed)
         # Some bytes more than this one exchange had: checksums have nine or ten digits.
         offsets = range(clean.passed + 4)
         with ThreadPoolExecutor(WORKERS) as pool:

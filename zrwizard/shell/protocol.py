@@ -36,8 +36,8 @@ _ROUNDS = 60
 _SILENCE = 75.0
 _GONE = re.compile(rb"Console type \[[^]]*\]: $|(?:^|\n)(db|mountroot)> $")
 _LOGIN = re.compile(rb"(?:^|\n)[^\n]{0,60}(login: |Password:)$")
-_FORGOTTEN = re.compile(rb"\bz[cpxqwgdzt]: ([Cc]ommand )?not found")
-_STRANGER = re.compile(rb"\bzv: ([Cc]ommand )?not found")
+_FORGOTTEN = re.compile(rb"(?:^|\n|: )z[cpxqwgdzt]: ([Cc]ommand )?not found")
+_STRANGER = re.compile(rb"(?:^|\n|: )zv: ([Cc]ommand )?not found")
 # Menus, dialogs and size queries place the cursor, which kernel messages and line editors do not.
 _STRANGE = re.compile(
     rb"\x1b\[[0-9;]*[HJr]|\x1b[c78]|---<<BOOT>>---|Autoboot in |bootstrap loader|EFI loader"
