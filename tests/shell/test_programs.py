@@ -25,7 +25,7 @@ from zrwizard.secrets import Secrets
 from zrwizard.shell.bringup import BringUp
 from zrwizard.shell.looking import Pace
 
-QUICK = Pace(quiet=0.2, first=0.3, still=0.6, probe=0.35, gone=3.0, line=1.0)
+QUICK = Pace(quiet=0.2, first=0.3, still=2.0, probe=0.35, gone=3.0, line=1.0)
 PROMPTS = ("# ", "root@host:~ # ", "[root@host ~]# ", "host# ")
 
 
