@@ -44,6 +44,7 @@ Work = Callable[[Desk], RunFinished]
 
 TICK = 0.25
 PATIENCE = 0.4
+DRAIN_S = 0.1  # of one tick: keys come in between, however much was said
 
 
 class ZrApp(App[int], inherit_bindings=False):
@@ -319,7 +320,8 @@ class ZrApp(App[int], inherit_bindings=False):
         page = self._page
         if not page.is_ready:
             return
-        while self._backlog and self._page is page:
+        until = time.monotonic() + DRAIN_S
+        while self._backlog and self._page is page and time.monotonic() < until:
             item = self._backlog.popleft()
             if not self._take(item):
                 self._backlog.appendleft(item)
