@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from zrwizard import jsonable
 from zrwizard.freebsd import (
+    camcontrol,
     geom,
     gpart,
     ifconfig,
@@ -131,12 +132,75 @@ class ServerFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class TextFile:
+    """A text file of the target: `text` is None where there is none, `mode` its permissions.
+
+    `odd` says why a file that is there was not read (no text, too large), empty where it was.
+    """
+
+    path: str
+    text: str | None
+    mode: int = 0o644
+    odd: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemFacts:
+    """The installed system of a target that is to become a backup server.
+
+    `openssh` is what `ssh -V` printed; `host_key` its ed25519 host key as one line of text, empty
+    where it has none. `listening` are the TCP ports on which an sshd listens. `skew` is by how many
+    seconds its clock is ahead of the operator's. `seeded` says whether its random source has
+    answered at once. `paces` says whether the processor's frequency can be changed (powerd works).
+    `marks` are the names of set-ups that zrwizard finished or began there before.
+    """
+
+    hostname: str
+    openssh: str
+    host_key: str
+    listening: tuple[int, ...]
+    files: tuple[TextFile, ...]
+    etc_writable: bool
+    skew: float
+    ntp_running: bool
+    seeded: bool
+    paces: bool
+    cam: tuple[camcontrol.Device, ...] = ()
+    marks: tuple[str, ...] = ()
+
+    def file(self, path: str) -> TextFile:
+        """Return the file at `path`, as one that is not there where the survey has not seen it."""
+        return next((file for file in self.files if file.path == path), TextFile(path, None))
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFacts:
+    """The keys of one backup server on the operator's machine, as far as a flow may know them.
+
+    `directory` is their private directory. `there` says whether it holds keys already; `problem`
+    why these cannot be used (unreadable, empty, open to others), empty where they can. `serial`
+    and `size` (bytes) name the disk that their geli key belongs to, `metadata` the checksum of its
+    saved geli metadata as cksum(1) prints it; empty and 0 where no disk was initialised yet.
+    """
+
+    name: str
+    directory: str
+    there: bool = False
+    problem: str = ""
+    serial: str = ""
+    size: int = 0
+    metadata: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that a flow may know. `token` names this run's directory and marks its pool."""
 
     token: str
     target: TargetFacts | None = None
     server: ServerFacts = field(default_factory=ServerFacts)
+    system: SystemFacts | None = None
+    own: OwnFacts | None = None
     prepared: frozenset[str] = frozenset()
 
     @property

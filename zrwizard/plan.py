@@ -6,6 +6,7 @@ wizard, printed as a runbook, or exported as a script: all three are the same co
 
 from __future__ import annotations
 
+import difflib
 import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -17,10 +18,16 @@ class Phase(StrEnum):
 
     NETWORK = "network"
     LOGIN = "login"
+    KEYS = "keys"
     DISK = "disk"
+    ESCROW = "escrow"
     POOL = "pool"
     TRANSFER = "transfer"
     BOOT = "boot"
+    ACCESS = "access"
+    RECEIVER = "receiver"
+    SYSTEM = "system"
+    TRIAL = "trial"
     PROOF = "proof"
     FINISH = "finish"
 
@@ -100,7 +107,57 @@ class Leave:
     timeout: float = 600.0
 
 
-Action = Command | Dialogue | Upload | Transfer | Leave
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Run `text` with the secret `secret` as its standard input, and within `timeout` seconds.
+
+    The secret passes through the target's memory only: no file, no argument, no environment.
+    """
+
+    text: str
+    secret: str
+    timeout: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace the text file `path` by `content`, at once; the old one is kept as `backup`.
+
+    `was` is what the survey read, None where there was no file; anything else there now stops the
+    run for safety. A file that holds `content` already is left alone.
+    """
+
+    path: str
+    mode: int
+    content: str
+    was: str | None
+    backup: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Copy the target's file `path` to the operator's machine, as `name` beside the keys (0600)."""
+
+    path: str
+    name: str
+    timeout: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Something done on the operator's own machine: `act` with `detail`, see `run.operator`.
+
+    `text` is what one would type there by hand, for people to read. It looks first, and proves
+    itself; so it may be done any number of times.
+    """
+
+    act: str
+    detail: tuple[str, ...]
+    text: str
+    timeout: float = 300.0
+
+
+Action = Command | Dialogue | Upload | Transfer | Leave | Feed | Edit | Fetch | Local
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +243,10 @@ _ACTIONS: dict[str, type[Any]] = {
     "upload": Upload,
     "transfer": Transfer,
     "leave": Leave,
+    "feed": Feed,
+    "edit": Edit,
+    "fetch": Fetch,
+    "local": Local,
 }
 
 
@@ -202,6 +263,14 @@ def action_kind(action: Action) -> str:
             return "transfer"
         case Leave():
             return "leave"
+        case Feed():
+            return "feed"
+        case Edit():
+            return "edit"
+        case Fetch():
+            return "fetch"
+        case Local():
+            return "local"
         case _:
             assert_never(action)
 
@@ -214,8 +283,28 @@ def typed_text(action: Action) -> str:
         case Upload(path=path, mode=mode, content=content, secret=secret):
             what = f"<secret:{secret}>" if secret else f"{len((content or '').encode())} bytes"
             return f"write {path} (mode {mode:04o}): {what}"
+        case Feed(text=text, secret=secret):
+            return f"{text} < <secret:{secret}>"
+        case Edit():
+            return difference(action)
+        case Fetch(path=path, name=name):
+            return f"copy {path} to {name}, beside the keys on this machine"
+        case Local(text=text):
+            return f"on this machine: {text}"
         case _:
             assert_never(action)
+
+
+def difference(edit: Edit) -> str:
+    """Return what `edit` changes as a unified diff, with its mode and where the old text stays."""
+    old = edit.was.splitlines() if edit.was is not None else []
+    new = edit.content.splitlines()
+    before = edit.path if edit.was is not None else "/dev/null"
+    rows = list(difflib.unified_diff(old, new, before, edit.path, lineterm="", n=2))
+    if edit.was is not None and not rows:
+        return f"{edit.path} stays as it is"
+    kept = f", the old one is kept as {edit.backup}" if edit.was is not None else ""
+    return "\n".join([f"write {edit.path} (mode {edit.mode:04o}){kept}", *rows])
 
 
 def _plan_dict(plan: Plan) -> dict[str, Any]:
