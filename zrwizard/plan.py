@@ -144,6 +144,18 @@ class Fetch:
 
 
 @dataclass(frozen=True, slots=True)
+class Send:
+    """Copy the file `name`, public and beside the keys, to `path` on the target: `Fetch` reversed.
+
+    It goes by way of a new file in the same directory, so that `path` is the old text or the new.
+    """
+
+    name: str
+    path: str
+    mode: int
+
+
+@dataclass(frozen=True, slots=True)
 class Local:
     """Something done on the operator's own machine: `act` with `detail`, see `run.operator`.
 
@@ -157,7 +169,7 @@ class Local:
     timeout: float = 300.0
 
 
-Action = Command | Dialogue | Upload | Transfer | Leave | Feed | Edit | Fetch | Local
+Action = Command | Dialogue | Upload | Transfer | Leave | Feed | Edit | Fetch | Send | Local
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +258,7 @@ _ACTIONS: dict[str, type[Any]] = {
     "feed": Feed,
     "edit": Edit,
     "fetch": Fetch,
+    "send": Send,
     "local": Local,
 }
 
@@ -269,6 +282,8 @@ def action_kind(action: Action) -> str:
             return "edit"
         case Fetch():
             return "fetch"
+        case Send():
+            return "send"
         case Local():
             return "local"
         case _:
@@ -289,6 +304,8 @@ def typed_text(action: Action) -> str:
             return difference(action)
         case Fetch(path=path, name=name):
             return f"copy {path} to {name}, beside the keys on this machine"
+        case Send(name=name, path=path, mode=mode):
+            return f"copy {name}, beside the keys on this machine, to {path} (mode {mode:04o})"
         case Local(text=text):
             return f"on this machine: {text}"
         case _:
