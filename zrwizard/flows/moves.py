@@ -52,7 +52,10 @@ class Enter:
 
 @dataclass(frozen=True, slots=True)
 class EnterSecret:
-    """Type a secret without echo, or name a file that holds it (`from_file`, a private key)."""
+    """Type a secret without echo, or name a file that holds it (`from_file`, a private key).
+
+    `twice` is for a new secret: it is typed twice, since nothing else would tell a slip.
+    """
 
     key: str
     page: str
@@ -60,6 +63,7 @@ class EnterSecret:
     help: str
     secret: str
     from_file: bool = False
+    twice: bool = False
 
 
 @dataclass(frozen=True, slots=True)

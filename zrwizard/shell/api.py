@@ -83,6 +83,15 @@ class Shell(Protocol):
         """Run sh `text` in a subshell, stdin /dev/null, at most once; return its `Result`."""
         ...
 
+    def feed(self, text: str, secret: Secret, *, timeout: float = 120.0) -> Result:
+        """Run `text` like `run`, with the exact bytes of `secret` as its standard input.
+
+        They pass through the memory of the target's shell only: no file, no argument, no
+        environment; the transcript has their name. At most `secrets.MAX_BYTES` bytes. The status
+        is that of `text`, whether it reads all of them, a part, or none.
+        """
+        ...
+
     def talk(self, text: str, rules: tuple[Rule, ...] = (), *, timeout: float = 120.0) -> Result:
         """Run `text` on the terminal, answering prompts; `Result.out` is what was shown."""
         ...
