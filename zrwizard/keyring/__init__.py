@@ -1,0 +1,1 @@
+"""The operator's side: keys, certificates, escrow, and ssh to the server that they open."""
