@@ -1,1 +1,1 @@
-"""The operator's side: keys, certificates, escrow, and ssh to the server that they open."""
+"""The operator's side of a backup server: its keys, certificates, escrow bundle and ssh config."""
