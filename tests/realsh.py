@@ -53,12 +53,18 @@ class RealShell:
                 raise error()
 
     def run(self, text: str, *, timeout: float = 30.0) -> Result:
+        return self._ran(text, b"", timeout)
+
+    def feed(self, text: str, secret: Secret, *, timeout: float = 120.0) -> Result:
+        return self._ran(text, secret.reveal(), timeout)
+
+    def _ran(self, text: str, given: bytes, timeout: float) -> Result:
         self._fall(text)
         began = time.monotonic()
         try:
             done = subprocess.run(
                 ["sh", "-c", text],
-                stdin=subprocess.DEVNULL,
+                input=given,
                 capture_output=True,
                 timeout=timeout,
                 env=self.environ,

@@ -76,6 +76,9 @@ class Recorded:
     def talk(self, text: str, rules: tuple[Rule, ...] = (), *, timeout: float = 120.0) -> Result:
         raise AssertionError("a survey asks nobody")
 
+    def feed(self, text: str, secret: Secret, *, timeout: float = 120.0) -> Result:
+        raise AssertionError("a survey gives nothing away")
+
     def upload(self, path: str, data: bytes | Secret, mode: int = 0o600) -> None:
         raise AssertionError("a survey writes nothing")
 

@@ -11,6 +11,9 @@ typed   meaning                               answer
 zc      check one short command, run it once  S id S id … E id:rc:255-rc:sizes:id
 zp      keep part n of a longer one           P id:n, or N id (damaged)
 zx      check the parts and run them, once    as zc
+zk      keep part n of a secret               as zp
+zy      check both, run once, fed the secret  as zc
+zu      forget the parts of a secret          -
 zq      say the last status again             E …, or R id (was interrupted)
 zw      add the parts to an upload            U id:offset:size
 zg      give some blocks of an output file    G f:n:count:cksum:size … H the same
@@ -25,6 +28,10 @@ A line is typed as ``{ … ;}``: the rest of one whose beginning was lost is a s
 shell runs nothing of a line that it cannot parse. The words of base64 and those of `word` are no
 commands, nor are their ends, should all that stands before them be lost.
 
+The parts of a secret that a command is fed with are variables of the shell, from the first of them
+until the command has ended. `printf` is a builtin everywhere, so that they reach no argument list,
+and bash keeps a here-document in a file where it finds it too large for a pipe: zk has none.
+
 ^C is ignored by the shell itself, since busybox' takes it for the end of its input, and deadly for
 what it runs.
 """
@@ -37,22 +44,29 @@ BLOCK = 1536
 """Bytes of an output that travel, and are checked, together."""
 INLINE = 1200
 """Bytes up to which outputs come along with the end frame, in an A (as they are) or B frame."""
-MOST_PARTS = 2000
-"""Parts that one command may have; a damaged count must not keep the target busy."""
+MOST_PARTS = 2200
+"""Parts that one command, or a secret, may have: 64 KiB on a line that takes short ones only.
+
+A damaged count must not keep the target busy."""
 
 FUNCTIONS = r"""umask 077
-_id=- _rc=- _so=0 _oc=0 _se=0 _ec=0
+_id=- _rc=- _so=0 _oc=0 _se=0 _ec=0 _sn=0
 if [ -r "$_h/last" ]; then read -r _id _rc _so _oc _se _ec <"$_h/last"; fi
 case $_id in ??*) ;; *) _id=- _rc=-;; esac
 zn() { printf '\036N%.8s\037' "$1"; }
 zj() { _j=0
-while [ "$_j" -lt "$1" ]; do eval "printf '%s\\n' \"\$_p$_j\""; _j=$((_j+1)); done; }
+while [ "$_j" -lt "$2" ]; do eval "printf '%s\\n' \"\$_$1$_j\""; _j=$((_j+1)); done; }
 zp() { _k=$(cksum <<zp
 $1:$2:$4
 zp
 )
 if [ $# -eq 4 ] && [ "${_k%% *}" = "$3" ]; then eval "_p$2=\$4"; printf '\036P%s:%s\037' "$1" "$2"
 else zn "$1"; fi; }
+zk() { _k=$(printf '%s\n' "$1:$2:$4" | cksum)
+if [ $# -eq 4 ] && [ "${_k%% *}" = "$3" ]; then eval "_s$2=\$4"
+if [ "$2" -ge "$_sn" ]; then _sn=$(($2+1)); fi; printf '\036P%s:%s\037' "$1" "$2"
+else zn "$1"; fi; }
+zu() { while [ "$_sn" -gt 0 ]; do _sn=$((_sn-1)); unset "_s$_sn"; done; }
 zq() { case $_rc in
 -) printf '\036R%s\037' "$_id";;
 *) printf '\036E%s:%03d:%03d:%d:%d:%d:%d:%d:%s\037' "$_id" "$_rc" $((255-_rc)) \
@@ -67,24 +81,34 @@ if [ $# -ne 4 ] || [ "${_k%% *}" != "$2" ]; then zn "$1"; return; fi
 _c=$(printf '%b' "$4"); _c=${_c%,}; zr "$1" "$3"; }
 zx() { if [ "$1" = "$_id" ]; then zq; return; fi
 if [ $# -ne 4 ] || [ "$2" -gt @MOST_PARTS@ ]; then zn "$1"; return; fi
-_c=$(zj "$2" | $_dec; echo .); _c=${_c%.}
+_c=$(zj p "$2" | $_dec; echo .); _c=${_c%.}
 _k=$(printf '%s' "$1:$4:$_c" | cksum)
 if [ "${_k%% *}" != "$3" ]; then zn "$1"; return; fi
 zr "$1" "$4"; }
+zy() { if [ "$1" = "$_id" ]; then zu; zq; return; fi
+if [ $# -ne 5 ] || [ "$2" -gt @MOST_PARTS@ ] || [ "$4" -gt @MOST_PARTS@ ]; then zn "$1"; return; fi
+_c=$(zj p "$2" | $_dec; echo .); _c=${_c%.}
+_k=$(printf '%s' "$1:f:$4:$5:$_c" | cksum)
+if [ "${_k%% *}" != "$3" ]; then zn "$1"; return; fi
+_k=$(zj s "$4" | $_dec | cksum)
+if [ "${_k%% *}" != "$5" ]; then zn "$1"; return; fi
+_n=$4; zr "$1" f; }
 zl() { { echo "$_id $1" >"$_h/last"; } 2>/dev/null; }
 zr() { _id=$1 _m=$2 _rc=- _so=0 _oc=0 _se=0 _ec=0
 zl -
 printf '\036S%s\037\036S%s\037' "$1" "$1"
 case $_m in
-d) (trap - INT; eval "$_c") </dev/null >"$_h/o" 2>"$_h/e"; _rc=$?
-if [ -s "$_h/o" ] || [ -s "$_h/e" ]; then set -- $(cksum "$_h/o" "$_h/e")
-_oc=$1 _so=$2 _ec=$4 _se=$5; fi;;
+d) (trap - INT; eval "$_c") </dev/null >"$_h/o" 2>"$_h/e"; _rc=$?; zb;;
+f) (trap - INT; { zj s "$_n" | $_dec; } 2>/dev/null | (zu; eval "$_c")) >"$_h/o" 2>"$_h/e"
+_rc=$?; zu; zb;;
 t) (trap - INT; eval "$_c"); _rc=$?; zq;;
 s) zs;;
 esac
 zl "$_rc $_so $_oc $_se $_ec"
 zq
-case $_m in d) if [ $((_so+_se)) -le @INLINE@ ]; then zi o "$_so"; zi e "$_se"; fi;; esac; }
+case $_m in d|f) if [ $((_so+_se)) -le @INLINE@ ]; then zi o "$_so"; zi e "$_se"; fi;; esac; }
+zb() { if [ -s "$_h/o" ] || [ -s "$_h/e" ]; then set -- $(cksum "$_h/o" "$_h/e")
+_oc=$1 _so=$2 _ec=$4 _se=$5; fi; }
 zs() { rm -f "$_h/f" "$_h/e"; mkfifo "$_h/f"; stty -opost
 printf '\036X%s\037\036X%s\037' "$_id" "$_id"
 (trap - INT; cksum <"$_h/f" >"$_h/k" &
@@ -98,7 +122,7 @@ case $_l in *[!A-Za-z0-9\ ./:_,+=@%-]*) ;; *) if [ $(($2-${#_l})) -lt 2 ]; then
 printf '\036A%s:%s\037' "$1" "$_l"; return; fi;; esac
 printf '\036B%s:' "$1"; $_enc <"$_h/$1"; printf '\037'; }
 zw() { if [ $# -ne 5 ] || [ "$1" != "$5" ] || [ "$2" -gt @MOST_PARTS@ ]; then zn "$1"; return; fi
-zj "$2" | $_dec >"$_h/c"; set -- "$@" $(cksum <"$_h/c")
+zj p "$2" | $_dec >"$_h/c"; set -- "$@" $(cksum <"$_h/c")
 _n=$(wc -c <"$_h/up-$1"); _n=$((_n))
 if [ "$6" = "$4" ] && [ "$_n" -eq "$3" ]; then
 cat "$_h/c" >>"$_h/up-$1"; _n=$(wc -c <"$_h/up-$1"); _n=$((_n)); fi
@@ -115,10 +139,15 @@ zz() { gzip -9c <"$_h/$1" >"$_h/z"; printf '\036Z%s:%s\037' "$1" "$(cksum <"$_h/
 zt() { printf '\036T%s:%s:%s\037' "$1" "$_id" "$( { sysctl -n kern.boottime ||
 cat /proc/sys/kernel/random/boot_id; } 2>/dev/null | cksum)"; }
 zv() { printf '\036V%s:%s\037' "$_tok" "$1"; }
-zh() { trap - INT; PS1='# ' PS2='> '; stty echo opost rows 24 cols 80; set -o emacs 2>/dev/null; }
+zh() { trap - INT; PS1='# ' PS2='> ' HISTSIZE=100; stty echo opost rows 24 cols 80; set -o emacs 2>/dev/null; }
 trap '' INT"""
 
-QUIET = "cd /; set +o emacs +o vi; unset ENV HISTFILE IFS; PS1= PS2=; stty -echo opost cols 250"
+# An unset HISTFILE is ~/.sh_history to FreeBSD's sh, which writes what was typed into it when it
+# ends (facts A9): an empty one is none.
+QUIET = (
+    "cd /; set +o emacs +o vi; unset ENV IFS; HISTFILE= HISTSIZE=0 PS1= PS2=; "
+    "stty -echo opost cols 250"
+)
 # Without quotes where it can be: a lost one would leave the shell waiting for its twin.
 CARRIER = (
     "k(){ A=$(printf %s:%s $1 $3|cksum);A=${A%% *};"

@@ -36,7 +36,7 @@ _ROUNDS = 60
 _SILENCE = 75.0
 _GONE = re.compile(rb"Console type \[[^]]*\]: $|(?:^|\n)(db|mountroot)> $")
 _LOGIN = re.compile(rb"(?:^|\n)[^\n]{0,60}(login: |Password:)$")
-_FORGOTTEN = re.compile(rb"(?:^|\n|: )z[cpxqwgdzt]: ([Cc]ommand )?not found")
+_FORGOTTEN = re.compile(rb"(?:^|\n|: )z[cpxqwgdztky]: ([Cc]ommand )?not found")
 _STRANGER = re.compile(rb"(?:^|\n|: )zv: ([Cc]ommand )?not found")
 # Menus, dialogs and size queries place the cursor, which kernel messages and line editors do not.
 _STRANGE = re.compile(
@@ -63,8 +63,8 @@ def starting(kind: bytes, prefix: bytes) -> Accept:
 class Command:
     """One command with the id under which it is run at most once.
 
-    Mode `d` writes both outputs to files, `t` leaves them on the terminal, `s` streams standard
-    output over the line and writes errors to a file.
+    Mode `d` writes both outputs to files, `f` too, with a secret as standard input; `t` leaves
+    them on the terminal, `s` streams standard output over the line and writes errors to a file.
     """
 
     text: str
@@ -244,11 +244,13 @@ class Frames:
 
     # -- parts ------------------------------------------------------------------------------------
 
-    def send_parts(self, id: str, data: bytes, secret: str | None = None) -> int:
+    def send_parts(
+        self, id: str, data: bytes, secret: str | None = None, verb: str = "zp"
+    ) -> int:
         """Carry `data` over as checked parts, several on their way at once; return how many.
 
         On a line that loses bytes, parts become short and go one by one. `secret` stands in the
-        transcript for data that must not.
+        transcript for data that must not. `verb` is the helper that keeps them.
         """
         width = _PART if self._failures < 3 else _SHORT_PART
         encoded = base64.b64encode(data).decode()
@@ -261,7 +263,7 @@ class Frames:
         heard = time.monotonic()
         for attempt in range(_ROUNDS):
             before = len(waiting)
-            self._send_round(id, waiting, attempt, secret)
+            self._send_round(f"{verb} {id}", waiting, attempt, secret)
             if len(waiting) < before:
                 heard = time.monotonic()
             elif attempt > 5 and time.monotonic() - heard > _SILENCE:
@@ -271,13 +273,17 @@ class Frames:
                 return len(parts)
             if attempt > 2 and len(waiting) == before and width > _SHORT_PART:
                 self._failures = 6
-                return self.send_parts(id, data, secret)
+                return self.send_parts(id, data, secret, verb)
         raise NoAnswer("The line damages every line that is typed.", "Check its speed and cable.")
 
     def _send_round(
-        self, id: str, waiting: dict[int, str], attempt: int, secret: str | None
+        self, head: str, waiting: dict[int, str], attempt: int, secret: str | None
     ) -> None:
-        """Type what is still `waiting`, a window of lines ahead; drop what is acknowledged."""
+        """Type what is still `waiting`, a window of lines ahead; drop what is acknowledged.
+
+        `head` is what every line begins with: the helper and the id.
+        """
+        id = head.partition(" ")[2]
         window = self._window if attempt == 0 else max(1, self._window >> attempt)
         queue = list(waiting)
         flying = 0
@@ -289,8 +295,8 @@ class Frames:
                 if part is None:
                     continue  # acknowledged after all, only late
                 crc = cksum(f"{id}:{number}:{part}\n".encode())
-                shown = None if secret is None else f"zp {id} {number} {secret}\r"
-                self.type(f"zp {id} {number} {crc} {part}", shown)
+                shown = None if secret is None else f"{head} {number} {secret}\r"
+                self.type(f"{head} {number} {crc} {part}", shown)
                 flying += 1
                 began = time.monotonic()
             frame = self.next(self.pace.patience(attempt + 1) + 0.02 * flying)
@@ -319,17 +325,20 @@ class Frames:
         timeout: float,
         seen: Callable[[bytes], None] | None = None,
         moving: Callable[[], bool] = lambda: False,
+        begin: Callable[[Command], End | bool | None] | None = None,
     ) -> tuple[End, Gathering]:
         """Run `command` once; return its end, and what of its output came along.
 
         Of a command that was run already only the end is told. `seen` gets every byte that the
-        terminal shows (mode `t`); `moving` says whether output streams (mode `s`). Raises
-        `NoAnswer` after `timeout` seconds: it was interrupted and its outcome is unknown.
+        terminal shows (mode `t`); `moving` says whether output streams (mode `s`); `begin` sends
+        the command in a way of its own, and returns as `start` does. Raises `NoAnswer` after
+        `timeout` seconds: it was interrupted and its outcome is unknown.
         """
         for _ in range(_TRIES):
-            begun = self._begin(command)
+            begun = (begin or self._begin)(command)
             if begun is not None:
                 break
+            self._failures += 1
         else:
             raise NoAnswer(
                 "The line damages every command that is typed.", "Check its speed and its cable."
@@ -348,6 +357,16 @@ class Frames:
             count = self.send_parts(id, command.data)
             crc = cksum(f"{id}:{command.mode}:".encode() + command.data)
             text, tries = f"zx {id} {count} {crc} {command.mode}", _TRIES
+        return self.start(id, text, tries)
+
+    def start(
+        self, id: str, text: str, tries: int = _TRIES, shown: str | None = None
+    ) -> End | bool | None:
+        """Type the line that runs command `id`; True once it runs, its End if it is over.
+
+        None where the line, or what it speaks of, was damaged. `shown` stands for it in the
+        transcript.
+        """
         wanted = id.encode()
         try:
             kind, body = self.ask(
@@ -356,6 +375,7 @@ class Frames:
                     (kind in (b"S", b"N", b"R") and body == wanted)
                     or (kind == b"E" and (end := parse_end(body)) is not None and end.id == id)
                 ),
+                shown=shown,
                 tries=tries,
             )
         except NoAnswer:
@@ -363,7 +383,6 @@ class Frames:
                 raise
             kind = b"N"
         if kind == b"N":
-            self._failures += 1
             return None
         if kind == b"R":
             raise _interrupted()

@@ -25,7 +25,7 @@ from zrwizard.console.screen import COLUMNS, ROWS, Screen
 from zrwizard.console.states import SIZE_QUERY, SIZE_REPLY, State
 from zrwizard.line import LineError
 from zrwizard.secrets import Secret
-from zrwizard.shell import carry, jobs
+from zrwizard.shell import carry, feeding, jobs
 from zrwizard.shell.api import Done, Job, Result, Rule, unheard
 from zrwizard.shell.bringup import BringUp, Left
 from zrwizard.shell.dialogue import Dialogue
@@ -119,10 +119,18 @@ class ShellSession:
         if left is None or not there or left.token != self.token:
             plain.install(self.token, self.home)
             self._frames = Frames(self.console)
+        else:
+            # Whoever left this shell may have been cut off with a secret on its way.
+            feeding.forget(self._frames)
         self.ready = True
         self._on_state("shell ready")
 
     # -- a line that is cut -----------------------------------------------------------------------
+
+    @property
+    def frames(self) -> Frames:
+        """What speaks with the target's helpers, now."""
+        return self._frames
 
     def files(self) -> Files:
         """Return what carries files over the line as it is now."""
@@ -203,6 +211,11 @@ class ShellSession:
                 return Result(end.status, out, err, time.monotonic() - began)
 
             return self.through_cuts(whole)
+
+    def feed(self, text: str, secret: Secret, *, timeout: float = 120.0) -> Result:
+        """Run `text` with the bytes of `secret` as its standard input; see `Shell.feed`."""
+        with self._turn(f"{text} < {secret!r}"):
+            return feeding.feed(self, text, secret, timeout)
 
     def talk(self, text: str, rules: tuple[Rule, ...] = (), *, timeout: float = 120.0) -> Result:
         """Run `text` on the terminal, answering prompts by `rules`; see `Shell.talk`."""
