@@ -152,7 +152,8 @@ class SystemFacts:
     where it has none. `listening` are the TCP ports on which an sshd listens. `skew` is by how many
     seconds its clock is ahead of the operator's. `seeded` says whether its random source has
     answered at once. `paces` says whether the processor's frequency can be changed (powerd works).
-    `marks` are the names of set-ups that zrwizard finished or began there before.
+    `marks` are the names of set-ups that zrwizard finished or began there before. `sealed` are the
+    disks and partitions (names below /dev) that carry geli metadata, attached or not.
     """
 
     hostname: str
@@ -167,6 +168,7 @@ class SystemFacts:
     paces: bool
     cam: tuple[camcontrol.Device, ...] = ()
     marks: tuple[str, ...] = ()
+    sealed: tuple[str, ...] = ()
 
     def file(self, path: str) -> TextFile:
         """Return the file at `path`, as one that is not there where the survey has not seen it."""
