@@ -40,14 +40,16 @@ def read_private(path: Path) -> bytes:
         raise KeyringError(
             f"{path} cannot be read: {error.strerror}.", "Check its owner and its mode (0600)."
         ) from None
-    with os.fdopen(handle, "rb") as stream:
+    try:
         _check_owned(path, os.fstat(handle), "file", stat.S_ISREG, PRIVATE_FILE)
-        try:
+        with os.fdopen(handle, "rb", closefd=False) as stream:
             data = stream.read(MAX_FILE + 1)
-        except OSError as error:
-            raise KeyringError(
-                f"{path} cannot be read: {error.strerror}.", f"Check the disk. {BUNDLE}"
-            ) from None
+    except OSError as error:
+        raise KeyringError(
+            f"{path} cannot be read: {error.strerror}.", f"Check the disk. {BUNDLE}"
+        ) from None
+    finally:
+        os.close(handle)
     if not data:
         raise KeyringError(f"{path} is empty.", BUNDLE)
     if len(data) > MAX_FILE:
