@@ -26,7 +26,6 @@ _COMMON = """\
     IdentityFile {key}
     CertificateFile {certificate}
     IdentitiesOnly yes
-    IdentityAgent none
     UserKnownHostsFile {known}
     GlobalKnownHostsFile none
     StrictHostKeyChecking yes
@@ -34,7 +33,6 @@ _COMMON = """\
     VerifyHostKeyDNS no
     CheckHostIP no
     HostKeyAlgorithms ssh-ed25519-cert-v01@openssh.com
-    PubkeyAcceptedAlgorithms ssh-ed25519-cert-v01@openssh.com,ssh-ed25519
     PreferredAuthentications publickey
     KbdInteractiveAuthentication no
     PasswordAuthentication no
@@ -52,6 +50,7 @@ _LOGIN = """\
 """
 _SINGLE = """\
     BatchMode yes
+    IdentityAgent none
     ControlMaster no
     ControlPath none
     RequestTTY no
@@ -72,7 +71,7 @@ def config(keyring: Keyring) -> str:
     record = keyring.record
     blocks = [
         f"# {record.name}, a backup server: made by zrwizard, and made again by it. In your own\n"
-        f"# ~/.ssh/config, at the top:   Include {_quoted(str(keyring.path(SSH_CONFIG)))}\n"
+        f"# ~/.ssh/config, at the top:   Include "{_plain(str(keyring.path(SSH_CONFIG)))}"\n"
     ]
     for role in USERS:
         common = _COMMON.format(
@@ -121,7 +120,7 @@ def hashed(host: str, salt: bytes) -> str:
 
 
 def matches(row: str, host: str, key: str) -> bool:
-    """Whether the line `row` of known_hosts makes `key` (kind and base64) an authority of `host`."""
+    """Whether a line of known_hosts makes `key` (kind and base64) an authority of `host`."""
     found = _HASHED.fullmatch(row)
     if not found or found[3] != key:
         return False
@@ -155,11 +154,16 @@ def is_host(host: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9_](?:[A-Za-z0-9._:-]{0,252}[A-Za-z0-9_])?", host) is not None
 
 
+def _plain(path: str) -> str:
+    """Return `path`; `KeyringError` where ssh_config(5) cannot say it."""
+    if any(odd in path for odd in ('"', "\n", "${", "\\")):
+        raise KeyringError(
+            f"The directory {path!r} has a name that ssh_config cannot say.",
+            "Set XDG_DATA_HOME to a place with a plainer name.",
+        )
+    return path
+
+
 def _quoted(path: str) -> str:
     """Return a path as ssh_config(5) reads it: in quotes, with `%` doubled against its tokens."""
-    if '"' in path or "\n" in path:
-        raise KeyringError(
-            f"The directory {path!r} has a quote or a line break in its name.",
-            "ssh_config cannot say that: set XDG_DATA_HOME to a plainer place.",
-        )
-    return '"' + path.replace("%", "%%") + '"'
+    return '"' + _plain(path).replace("%", "%%") + '"'
