@@ -69,9 +69,10 @@ def config(keyring: Keyring) -> str:
     alone, so that no `Host *` of the operator's own adds to it what it says here already.
     """
     record = keyring.record
+    here = _plain(str(keyring.path(SSH_CONFIG)))
     blocks = [
         f"# {record.name}, a backup server: made by zrwizard, and made again by it. In your own\n"
-        f"# ~/.ssh/config, at the top:   Include "{_plain(str(keyring.path(SSH_CONFIG)))}"\n"
+        f'# ~/.ssh/config, at the top:   Include "{here}"\n'
     ]
     for role in USERS:
         common = _COMMON.format(
