@@ -23,16 +23,19 @@ FRESH_DAYS=7        # how long package versions are believed without asking the 
 LOCKED_PASSPHRASE="zguest key"
 
 PACKAGES=(zfsutils-linux udev openssh-server openssh-client openssh-sftp-server libpam-modules
-  busybox-static dash original-awk gdisk fdisk dosfstools netcat-openbsd iproute2 kmod coreutils util-linux)
+  busybox-static dash original-awk gdisk fdisk dosfstools netcat-openbsd iproute2 kmod coreutils util-linux
+  dmsetup)
 # Packages in the dependency closure that put nothing into the guest.
 UNUSED='perl|libperl|python3|libpython3|usrmerge|adduser|debconf|media-types|ucf|libc-bin|tar_|dpkg_'
 UNUSED="$UNUSED|procps|libsqlite|gcc-|libdb5|runit-helper|ncurses|passwd|init-system|lsb-base"
 PROGRAMS=(/bin/dash /sbin/zpool /sbin/zfs /sbin/zdb /sbin/zgenhostid /sbin/mount.zfs
   /sbin/sgdisk /sbin/sfdisk /sbin/mkfs.fat /bin/nc.openbsd /bin/ip /bin/kmod /bin/dd /bin/df /bin/stty
   /usr/bin/original-awk /usr/bin/cksum /usr/bin/timeout /usr/bin/sha256sum /usr/bin/partx /bin/udevadm /lib/udev/zvol_id
+  /sbin/dmsetup /bin/ss
   /usr/sbin/sshd /usr/bin/ssh /usr/bin/scp /usr/bin/sftp /usr/bin/ssh-keygen /usr/bin/ssh-keyscan
   /usr/lib/openssh/sftp-server)
-MODULES=(zfs virtio_pci virtio_blk virtio_net virtio_rng virtio_console vfat nls_cp437 nls_ascii)
+MODULES=(zfs virtio_pci virtio_blk virtio_net virtio_rng virtio_console vfat nls_cp437 nls_ascii
+  virtio_scsi sd_mod dm_crypt xts)
 
 say() { printf 'guest build, %3d s: %s\n' "$SECONDS" "$*"; }
 cannot() { printf 'The guest cannot be built here: %s\n' "$*" >&2; exit 3; }

@@ -138,7 +138,9 @@ class Wire:
 @dataclass(frozen=True, slots=True)
 class Machine:
     """How a guest is made. `options` become zg.* on the kernel command line (see overlay/init);
-    `disks` are (path, bytes, serial number) of raw images, made sparse where they are missing."""
+    `disks` are (path, bytes, serial number) of raw images, made sparse where they are missing;
+    `usb` the same, as SCSI disks (da0, da1). With `forwards`, (port here on 127.0.0.1, its port),
+    the machine is not on the wire but behind QEMU's own network."""
 
     name: str
     wire_end: int
@@ -146,6 +148,8 @@ class Machine:
     disks: tuple[tuple[Path, int, str], ...] = ()
     memory_mb: int = 1024
     reboots: bool = False
+    usb: tuple[tuple[Path, int, str], ...] = ()
+    forwards: tuple[tuple[int, int], ...] | None = None
 
 
 def free_port() -> int:
@@ -168,7 +172,9 @@ def _die_with_parent() -> None:
 class Guest:
     """A running guest. `console_url` is free for the product: nothing here ever connects to it."""
 
-    def __init__(self, image: Image, machine: Machine, wire: Wire, directory: Path) -> None:
+    def __init__(
+        self, image: Image, machine: Machine, wire: Wire | None, directory: Path
+    ) -> None:
         self.machine = machine
         self.port = free_port()
         self._socket_path = directory / f"{machine.name}.{time.monotonic_ns()}.agent"
@@ -177,19 +183,19 @@ class Guest:
         self._agent: socket.socket | None = None
         self._unread = b""
         self.started = time.monotonic()
-        for path, size, _ in machine.disks:
+        for path, size, _ in machine.disks + machine.usb:
             if not path.exists():
                 with path.open("wb") as disk:
                     disk.truncate(size)
-        end = wire.ends[machine.wire_end]
+        ends = [] if wire is None else [wire.ends[machine.wire_end].fileno()]
         _libc()
         with self._log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command(image, end.fileno()),
+                self._command(image, ends),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=[end.fileno()],
+                pass_fds=ends,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509
             )
 
@@ -202,7 +208,23 @@ class Guest:
         """The console as the product's `--console` takes it."""
         return f"telnet://127.0.0.1:{self.port}"
 
-    def _command(self, image: Image, wire_fd: int) -> Sequence[str]:
+    @property
+    def qmp_path(self) -> Path:
+        """QEMU's own monitor, of a machine with `forwards`."""
+        return self._socket_path.with_suffix(".qmp")
+
+    def _network(self, ends: Sequence[int]) -> Iterator[str]:
+        machine = self.machine
+        mac = f"52:54:00:99:00:{machine.wire_end + 2:02x}"
+        if machine.forwards is None:
+            yield from ("-netdev", f"socket,id=n0,fd={ends[0]}")
+        else:
+            ports = (f",hostfwd=tcp:127.0.0.1:{a}-:{b}" for a, b in machine.forwards)
+            yield from ("-netdev", "user,id=n0,restrict=off" + "".join(ports))
+            yield from ("-qmp", f"unix:{self.qmp_path},server=on,wait=off")
+        yield from ("-device", f"virtio-net-pci,id=nic0,netdev=n0,romfile=,mac={mac}")
+
+    def _command(self, image: Image, ends: Sequence[int]) -> Sequence[str]:
         machine = self.machine
         options = " ".join(f"zg.{key}={value}" for key, value in machine.options.items())
         # A small translation cache: a large one makes the boot after a reboot three times slower.
@@ -215,12 +237,16 @@ class Guest:
         command += ["-chardev", f"socket,id=agent,path={self._socket_path},server=on,wait=off"]
         command += ["-device", "virtio-serial-pci"]
         command += ["-device", "virtserialport,chardev=agent,name=zg"]
-        mac = f"52:54:00:99:00:{machine.wire_end + 2:02x}"
-        command += ["-netdev", f"socket,id=n0,fd={wire_fd}"]
-        command += ["-device", f"virtio-net-pci,netdev=n0,romfile=,mac={mac}"]
+        command += self._network(ends)
         for number, (path, _, serial) in enumerate(machine.disks):
             command += ["-drive", f"if=none,id=d{number},file={path},format=raw,cache=unsafe"]
             command += ["-device", f"virtio-blk-pci,drive=d{number},serial={serial}"]
+        if machine.usb:
+            command += ["-device", "virtio-scsi-pci,id=usb"]
+        for number, (path, _, serial) in enumerate(machine.usb):
+            command += ["-drive", f"if=none,id=u{number},file={path},format=raw,cache=unsafe"]
+            named = f"vendor=WD,product=My Passport 0820,ver=1007,serial={serial}"
+            command += ["-device", f"scsi-hd,id=usb{number},bus=usb.0,drive=u{number},{named}"]
         return command if machine.reboots else [*command, "-no-reboot"]
 
     @property
@@ -320,11 +346,12 @@ class Guest:
                 self._process.kill()
                 self._process.wait()
         self._socket_path.unlink(missing_ok=True)
+        self.qmp_path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def running(
-    image: Image, machine: Machine, wire: Wire, directory: Path, *, wait: bool = True
+    image: Image, machine: Machine, wire: Wire | None, directory: Path, *, wait: bool = True
 ) -> Iterator[Guest]:
     """A guest for the length of a with block."""
     guest = Guest(image, machine, wire, directory)

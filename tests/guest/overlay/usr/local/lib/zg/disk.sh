@@ -1,10 +1,11 @@
 # Disk names and sizes as FreeBSD writes them; sourced by the commands in /usr/local/sbin.
 # shellcheck shell=sh
 
-# bsd_name KERNEL_NAME: vda is vtbd0, vdb is vtbd1, ...
+# bsd_name KERNEL_NAME: vda is vtbd0, vdb is vtbd1, sda (SCSI, as a USB disk) is da0, ...
 bsd_name() {
   case $1 in
   vd[a-d]) echo "vtbd$(printf %s "${1#vd}" | tr abcd 0123)" ;;
+  sd[a-d]) echo "da$(printf %s "${1#sd}" | tr abcd 0123)" ;;
   *) echo "$1" ;;
   esac
 }
@@ -14,18 +15,38 @@ kernel_name() {
   kernel=${1#/dev/}
   case $kernel in
   vtbd[0-3]) kernel=vd$(printf %s "${kernel#vtbd}" | tr 0123 abcd) ;;
+  da[0-3]) kernel=sd$(printf %s "${kernel#da}" | tr 0123 abcd) ;;
   esac
   [ -e "/sys/block/$kernel" ] && echo "$kernel"
 }
 
 # disks: the kernel's names of all disks, oldest first.
 disks() {
-  for block in /sys/block/vd?; do
+  for block in /sys/block/vd? /sys/block/sd?; do
     [ ! -e "$block" ] || echo "${block##*/}"
   done
 }
 
 sectors() { cat "/sys/block/$1/size"; }
+
+# serial KERNEL_NAME: the serial number; of a SCSI disk from its page 80h, after four bytes.
+serial() {
+  case $1 in
+  sd?) tail -c +5 "/sys/block/$1/device/vpd_pg80" 2> /dev/null | tr -d '\0' | sed 's/^ *//' ;;
+  *) cat "/sys/block/$1/serial" 2> /dev/null ;;
+  esac
+}
+
+# description KERNEL_NAME: vendor and product; virtio-blk has none.
+description() {
+  case $1 in
+  sd?) printf '%s %s\n' "$(cat "/sys/block/$1/device/vendor")" "$(cat "/sys/block/$1/device/model")" |
+    sed -e 's/  */ /g' -e 's/ $//' ;;
+  esac
+}
+
+# installed: this guest plays an installed system, not a live medium.
+installed() { grep -q '\bzg\.role=' /proc/cmdline; }
 
 # in_use DISK: a partition of it is mounted, swapped on or in an imported pool.
 in_use() { ! blockdev --rereadpt "/dev/$1" 2> /dev/null; }
