@@ -40,8 +40,8 @@ def place(talk: Talk, target: TargetFacts, source: Source) -> Place:
     if value is None:
         raise Due(Ask(question))
     if value == BY_SERIAL:
-        raise Due(Ask(_typed_question()))
-    disk = _named(talk, target, question, value)
+        raise Due(Ask(typed_question()))
+    disk = named_disk(talk, target, question, value)
     _check(talk, question, disk, target, named=value == disk.typed, need=need)
     swap, planned = _swap(talk, target, disk, need)
     sizes: tuple[int | None, ...] = (BOOT_BYTES, EFI_BYTES, *([swap] if swap else []), None)
@@ -210,7 +210,8 @@ def _question(target: TargetFacts, need: int) -> Choose:
     )
 
 
-def _typed_question() -> Enter:
+def typed_question() -> Enter:
+    """Return the question for exactly one disk, which frees one that holds an old pool."""
     return Enter(
         key="target.disk",
         page="disks",
@@ -220,7 +221,8 @@ def _typed_question() -> Enter:
     )
 
 
-def _named(talk: Talk, target: TargetFacts, question: Choose, value: str) -> DiskFacts:
+def named_disk(talk: Talk, target: TargetFacts, question: Choose, value: str) -> DiskFacts:
+    """Return the disk that `value` names by serial number, by name and size, or by name."""
     value = value.strip()
     found = [disk for disk in target.disks if value in (disk.disk.ident, disk.typed)]
     found = found or [disk for disk in target.disks if disk.name == value]
