@@ -149,7 +149,8 @@ def parse_dump(output: str) -> Metadata:
         provsize=_number(fields, "provsize"),
         sectorsize=_number(fields, "sectorsize"),
         keys=_number(fields, "keys"),
-        iterations=_number(fields, "iterations"),
+        # Printed without a sign by some releases.
+        iterations=-1 if (rounds := _number(fields, "iterations")) == 0xFFFFFFFF else rounds,
     )
 
 
