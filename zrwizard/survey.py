@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from zrwizard import holds
+from zrwizard import holds, survey_system
 from zrwizard.console.errors import NoAnswer
 from zrwizard.facts import DiskFacts, Facts, TargetFacts
 from zrwizard.flows.moves import Look
@@ -82,6 +82,8 @@ def look(shell: Shell, facts: Facts, move: Look, emit: Emit) -> Facts:
                 return _tree(shell, facts, move.detail, emit)
             case "estimate":
                 return _estimate(shell, facts, move.detail, emit)
+            case "system":
+                return replace(facts, system=survey_system.system(shell, emit))
             case _:
                 raise SurveyError(f"nobody knows how to look at {move.what!r}", "Report it.", 1)
     except ParseError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from zrwizard.freebsd import gpart, ssh_dialogue, zfs_receive, zfs_send, zpool_errors
+from zrwizard.freebsd import geli, gpart, ssh_dialogue, sshd, zfs_receive, zfs_send, zpool_errors
 from zrwizard.freebsd.errors import Diagnosis, diagnose, rule
 
 Explain = Callable[[str], Diagnosis | None]
@@ -36,6 +36,8 @@ _SMALL = (
 _TOOLS: tuple[tuple[str, Explain], ...] = (
     # Receiving knows when the sender or ssh is to blame, so it goes before them.
     (r"\bzfs receive\b", zfs_receive.explain),
+    (r"\bgeli\b", geli.explain),
+    (r"\bsshd\b", sshd.explain),
     (r"\bssh\b", ssh_dialogue.explain),
     (r"\bzfs send\b", zfs_send.explain),
     (r"\bgpart\b", gpart.explain),
