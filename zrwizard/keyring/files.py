@@ -122,6 +122,9 @@ def locked(directory: Path) -> Iterator[None]:
             raise KeyringError(
                 f"Another zrwizard works with {directory} now.", "Wait until it has ended."
             ) from None
+        for left in directory.glob(f"*{NEW}"):
+            with suppress(OSError):
+                left.unlink()
         yield
     finally:
         os.close(handle)

@@ -13,9 +13,10 @@ import secrets
 
 from zrwizard.keyring import ca
 from zrwizard.keyring.files import BUNDLE, KeyringError
-from zrwizard.keyring.store import CA, KNOWN_HOSTS, SSH_CONFIG, USERS, Keyring, Record
+from zrwizard.keyring.store import CA, HOST_KEY, KNOWN_HOSTS, SSH_CONFIG, USERS, Keyring, Record
 
 _MARK = "@cert-authority"
+_REVOKED = "@revoked"
 _HASHED = re.compile(r"@cert-authority \|1\|(\S+)\|(\S+) (\S+ \S+)(?: .*)?")
 
 _COMMON = """\
@@ -111,7 +112,26 @@ def known_hosts(keyring: Keyring) -> str:
     for host in hosts(keyring.record):
         kept = next((row for row in old if matches(row, host, key)), None)
         rows.append(kept or f"{_MARK} {hashed(host, secrets.token_bytes(20))} {key}")
+    rows += [row for row in old if row.startswith(f"{_REVOKED} ")]
+    if (row := _revoked(keyring)) and row not in rows:
+        rows.append(row)
     return "\n".join(rows) + "\n"
+
+
+def _revoked(keyring: Keyring) -> str:
+    """Return the line against the present host key where its certificate was revoked, or nothing.
+
+    The server's list of revoked keys is for those who log in: it is ssh that must refuse a host.
+    """
+    if not keyring.has(HOST_KEY):
+        return ""
+    line = keyring.text(HOST_KEY)
+    try:
+        print_ = ca.fingerprint(ca.open_public(line))
+    except ca.KeyFormatError as error:
+        raise KeyringError(f"{keyring.path(HOST_KEY)} is no key: {error}.", BUNDLE) from None
+    hit = any(one.fingerprint == print_ for one in keyring.record.revoked())
+    return f"{_REVOKED} * {' '.join(line.split()[:2])}" if hit else ""
 
 
 def hashed(host: str, salt: bytes) -> str:
