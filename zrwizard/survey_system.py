@@ -55,6 +55,12 @@ _MODE = re.compile(r"([0-7]{4,7}) ([0-9]{1,18})", re.ASCII)
 _T = TypeVar("_T")
 Emit = Callable[[Event], None]
 
+# An encrypted disk looks empty to everything else. A partition is tried as well as its disk.
+_SEALED = (
+    f"for d in $({sysctl.value('kern.disks')}); do "
+    'for p in /dev/"$d" /dev/"$d"[ps][0-9]*; do '
+    'geli dump "$p" >/dev/null 2>&1 && printf \'%s\\n\' "${p#/dev/}"; done; done; true'
+)
 _PROBES = (
     ("hostname", sh.command("hostname")),
     ("openssh", sshd.version()),
@@ -68,6 +74,7 @@ _PROBES = (
     ("mounts", mount.mounted()),
     ("writable", sh.command("test", "-w", "/etc")),
     ("marks", f"{host.names_in(MARKS)} 2>/dev/null"),
+    ("sealed", _SEALED),
 )
 
 
@@ -98,6 +105,7 @@ def system(shell: Shell, emit: Emit, now: Callable[[], float] = time.time) -> Sy
         paces=len(_text(parts, "levels").split()) > 1,
         cam=_lenient(parts, "cam", camcontrol.parse_devices),
         marks=_marks(parts),
+        sealed=tuple(sorted(_text(parts, "sealed").split())),
     )
 
 
