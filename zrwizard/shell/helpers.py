@@ -139,7 +139,8 @@ zz() { gzip -9c <"$_h/$1" >"$_h/z"; printf '\036Z%s:%s\037' "$1" "$(cksum <"$_h/
 zt() { printf '\036T%s:%s:%s\037' "$1" "$_id" "$( { sysctl -n kern.boottime ||
 cat /proc/sys/kernel/random/boot_id; } 2>/dev/null | cksum)"; }
 zv() { printf '\036V%s:%s\037' "$_tok" "$1"; }
-zh() { trap - INT; PS1='# ' PS2='> ' HISTSIZE=100; stty echo opost rows 24 cols 80; set -o emacs 2>/dev/null; }
+zh() { trap - INT; PS1='# ' PS2='> ' HISTSIZE=100; stty echo opost rows 24 cols 80
+set -o emacs 2>/dev/null; }
 trap '' INT"""
 
 # An unset HISTFILE is ~/.sh_history to FreeBSD's sh, which writes what was typed into it when it

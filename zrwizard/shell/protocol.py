@@ -244,9 +244,7 @@ class Frames:
 
     # -- parts ------------------------------------------------------------------------------------
 
-    def send_parts(
-        self, id: str, data: bytes, secret: str | None = None, verb: str = "zp"
-    ) -> int:
+    def send_parts(self, id: str, data: bytes, secret: str | None = None, verb: str = "zp") -> int:
         """Carry `data` over as checked parts, several on their way at once; return how many.
 
         On a line that loses bytes, parts become short and go one by one. `secret` stands in the
