@@ -214,38 +214,61 @@ def _stop(call: Call, proc: Process, signal: int) -> None:
             _stop(call, child, signal)
     if proc.task is not None:
         proc.task.cancel()
+    elif proc.signalled is not None:
+        proc.signalled(signal)
 
 
-@tool("pkill", "/bin")
-def pkill(call: Call) -> str:
-    """pkill(1) -P parent and -f pattern."""
-    found, names = flags([a for a in call.args if not re.fullmatch(r"-(\d+|[A-Z]+)", a)], "Pgu")
-    chosen = [
+def _matching(call: Call, found: dict[str, str], names: list[str]) -> list[Process]:
+    """The processes that pgrep(1) finds: -P parents, -F a pid file, -f and -x patterns."""
+    pids: list[int] = []
+    if "F" in found:
+        try:
+            pids = [int(call.read(found["F"]).split()[0])]
+        except Fail:
+            raise Fail(f"{call.name}: Cannot open pidfile `{found['F']}'\n", 3) from None
+        except (ValueError, IndexError):
+            raise Fail(f"{call.name}: Invalid pid in file `{found['F']}'\n", 3) from None
+    if not names and not pids and "P" not in found:
+        raise Fail(f"usage: {call.name} [-LSfilnoqvx] pattern ...\n", 2)
+
+    def fits(process: Process) -> bool:
+        title = process.command.split()[0].rstrip(":").rpartition("/")[2]
+        if "f" in found or call.machine.space is None:
+            title = process.command
+        search = re.fullmatch if "x" in found else re.search
+        return not names or any(search(name, title) for name in names)
+
+    return [
         p
         for p in call.machine.processes.values()
         if p is not call.proc
         and ("P" not in found or str(p.ppid) in found["P"].split(","))
-        and (not names or re.search(names[0], p.command))
+        and ("F" not in found or p.pid in pids)
+        and fits(p)
     ]
-    if not chosen or (not names and "P" not in found):
+
+
+@tool("pkill", "/bin")
+def pkill(call: Call) -> str:
+    """pkill(1) -P parent, -F pid file and -f pattern."""
+    given = [a for a in call.args if re.fullmatch(r"-(\d+|[A-Z]{2,})", a)]
+    found, names = flags([a for a in call.args if a not in given], "PguFG")
+    chosen = _matching(call, found, names)
+    if not chosen:
         raise Fail("", 1)
+    name = given[0][1:].removeprefix("SIG") if given else "TERM"
+    number = int(name) if name.isdigit() else SIGNALS.get(name, 15)
     for proc in chosen:
-        proc.signal = 15
-        _stop(call, proc, 15)
+        proc.signal = number
+        _stop(call, proc, number)
     return ""
 
 
 @tool("pgrep", "/bin")
 def pgrep(call: Call) -> str:
-    """pgrep(1) -P parent and -f pattern."""
-    found, names = flags(call.args, "Pgu")
-    chosen = [
-        p
-        for p in call.machine.processes.values()
-        if p is not call.proc
-        and ("P" not in found or str(p.ppid) in found["P"].split(","))
-        and (not names or re.search(names[0], p.command))
-    ]
+    """pgrep(1) -P parent, -F pid file, -f and -x pattern."""
+    found, names = flags(call.args, "PguFG")
+    chosen = _matching(call, found, names)
     if not chosen:
         raise Fail("", 1)
     return "".join(f"{p.pid}\n" for p in chosen)

@@ -8,6 +8,7 @@ import binascii
 import fnmatch
 
 from zrwizard.rehearsal.cmd_net import door_at, resolve, route_to
+from zrwizard.rehearsal.cmd_sshd import make_key, make_krl, missing_host_keys, query_krl
 from zrwizard.rehearsal.commands import Call, flags, program, tool
 from zrwizard.rehearsal.errors import Fail
 from zrwizard.rehearsal.process import HELPERS, new_session
@@ -29,7 +30,7 @@ KIND = "ssh-ed25519"
 async def ssh(call: Call) -> int:
     """ssh(1)."""
     if call.args[:1] == ["-V"]:
-        await call.err("OpenSSH_9.0p1, OpenSSL 1.1.1q-freebsd  5 Jul 2022\n")
+        await call.err(f"{call.machine.openssh}, {call.machine.openssl}\n")
         return 0
     found, target, command = parse(call)
     if not target.alias:
@@ -362,11 +363,20 @@ async def ssh_keyscan(call: Call) -> int:
 
 @tool("ssh-keygen")
 def ssh_keygen(call: Call) -> str:
-    """ssh-keygen(1) -l -f FILE and -y -f FILE."""
-    found, _ = flags(call.args, "fNCtbPEFR")
+    """ssh-keygen(1): -l and -y, a new key with -t, -A, and revocation lists with -k and -Q."""
+    found, names = flags(call.args, "fNCtbPEFRsz")
     path = found.get("f", "")
+    if call.machine.space is not None:
+        if "Q" in found:
+            return query_krl(call, found, names)
+        if "k" in found:
+            return make_krl(call, found, names)
+        if "A" in found:
+            return missing_host_keys(call)
+        if "t" in found:
+            return make_key(call, found)
     if "F" in found or not ({"l", "y"} & set(found)):
-        raise Fail("ssh-keygen: the rehearsal knows -l and -y\n", REFUSED)
+        raise Fail("ssh-keygen: the rehearsal knows -l, -y, -t, -A, -k and -Q\n", REFUSED)
     if path == "-":
         raise Fail("(stdin) is not a public key file.\r\n", REFUSED)
     try:

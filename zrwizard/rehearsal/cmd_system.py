@@ -339,7 +339,13 @@ def _space(m: Machine, special: str, kind: str, path: str) -> tuple[int, int, in
         pool, ds = found
         used, avail = referenced(pool, ds) // 1024, available(pool) // 1024
         return used + avail, used, avail
-    size = 20480 if path == "/tmp" else 32768  # noqa: S108 - the simulated machine's
+    if kind == "ufs":
+        where = m.place(special)
+        size = where.size // 1024 * 31 // 32 if where else 0
+        return size, 2_411_524, size * 92 // 100 - 2_411_524
+    size = m.tmp_size // 1024 if path == "/tmp" else 32768  # noqa: S108 - the simulated machine's
+    if not size:
+        return 65536, 65536, 0
     used = 8 + sum(-(-len(d) // 1024) for d in m.gather(path).values() if d)
     return size, used, size - used
 
@@ -365,15 +371,16 @@ def dmesg(call: Call) -> str:
 @tool("date", "/bin")
 def date(call: Call) -> str:
     """date(1): now, with a format."""
-    now = call.machine.clock.utc()
+    m = call.machine
+    now = m.clock.utc(m.now())
     form = next((a[1:] for a in call.args if a.startswith("+")), "")
     if not form:
-        return f"{call.machine.clock.ctime()[:-4]}UTC {now.year}\n"
+        return f"{m.clock.ctime(m.now())[:-4]}UTC {now.year}\n"
     return (
         now.strftime(
             form.replace("%F", "%Y-%m-%d")
             .replace("%T", "%H:%M:%S")
-            .replace("%s", str(int(call.machine.clock.now())))
+            .replace("%s", str(int(m.now())))
         )
         + "\n"
     )

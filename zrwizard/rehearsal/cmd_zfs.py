@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from zrwizard.rehearsal.cmd_zfsdiff import diff
-from zrwizard.rehearsal.cmd_zpool import VERSION
+from zrwizard.rehearsal.cmd_zpool import zfs_version
 from zrwizard.rehearsal.commands import Call, program
 from zrwizard.rehearsal.errors import Fail
 from zrwizard.rehearsal.machine import Machine
@@ -44,7 +44,7 @@ async def zfs(call: Call) -> int:
     }
     if verb == "version" or verb in ("--version", "-V"):
         call.machine.load("zfs")
-        await call.out(VERSION)
+        await call.out(zfs_version(call.machine))
         return 0
     call.machine.load("zfs")
     if verb == "send":

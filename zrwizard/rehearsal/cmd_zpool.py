@@ -67,11 +67,13 @@ def one_pool(m: Machine, name: str) -> Pool:
 
 
 def _version(call: Call, args: list[str]) -> str:
-    del call, args
-    return VERSION
+    del args
+    return zfs_version(call.machine)
 
 
-VERSION = "zfs-2.1.99-FreeBSD_gcb01da680\nzfs-kmod-2.1.99-FreeBSD_gcb01da680\n"
+def zfs_version(m: Machine) -> str:
+    """What `zpool version` and `zfs version` print."""
+    return f"zfs-{m.zfs_version}\nzfs-kmod-{m.zfs_version}\n"
 
 
 def _nothing(call: Call, args: list[str]) -> str:

@@ -30,6 +30,8 @@ class Call:
     args: list[str]
     io: Any
     proc: Process
+    called: str = ""
+    """The name under which it was started, with the directory if one was given."""
 
     async def out(self, data: str | bytes) -> None:
         """Write to standard output."""

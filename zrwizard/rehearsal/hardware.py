@@ -7,23 +7,25 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from zrwizard.rehearsal.geli import Geli
     from zrwizard.rehearsal.zfsstate import Pool
 
 
 @dataclass(slots=True)
 class Content:
-    """What was written from one place of a disk on: raw head, a FAT, a pool's labels."""
+    """What was written from one place of a disk on: raw head, a FAT, a pool's labels, GELI."""
 
     size: int = 0
     head: bytes = b""
     fat: dict[str, bytes | None] | None = None
     pool: Pool | None = None
     other: str = ""
+    geli: Geli | None = None
 
     @property
     def blank(self) -> bool:
         """Nothing recognisable is here."""
-        return not self.head and self.fat is None and self.pool is None and not self.other
+        return not (self.head or self.fat is not None or self.pool or self.other or self.geli)
 
 
 @dataclass(slots=True)
@@ -79,6 +81,8 @@ class Disk:
     writes: int = 0
     other_owner: bool = False
     """Holds something that no rehearsal may touch."""
+    rate: float = 50e6
+    """Bytes that it reads in a second."""
 
     @property
     def sectors(self) -> int:

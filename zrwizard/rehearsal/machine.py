@@ -17,9 +17,15 @@ from zrwizard.rehearsal.zfsstate import Dataset, Pool, Tree
 
 if TYPE_CHECKING:
     from zrwizard.rehearsal.filespace import FileSpace
+    from zrwizard.rehearsal.geli import Attached
     from zrwizard.rehearsal.process import Session
+    from zrwizard.rehearsal.sshdstate import Sshd
     from zrwizard.rehearsal.tty import Tty
     from zrwizard.rehearsal.zfsstream import StreamPlan
+
+
+LONG = 64
+"""Characters of a command line below which no key can stand in it."""
 
 
 @dataclass(slots=True)
@@ -86,6 +92,8 @@ class Machine:
     route_nic: str = ""
     masters: dict[str, Master] = field(default_factory=dict)
     processes: dict[int, Process] = field(default_factory=dict)
+    attached: list[Attached] = field(default_factory=list)
+    """GELI providers that are attached, in the order in which they were."""
     detached: set[asyncio.Future[int]] = field(default_factory=set)
     shells: WeakSet[Session] = field(default_factory=WeakSet)
     next_pid: int = 700
@@ -103,15 +111,43 @@ class Machine:
     streams: dict[str, StreamPlan] = field(default_factory=dict)
     space: FileSpace | None = None
     """The files of an installed host, where they are known with all that they are."""
+    ufs: dict[str, Dataset] = field(default_factory=dict)
+    """The files of UFS file systems by their device, as if each were a data set."""
     temporary: list[str] = field(default_factory=list)
     """Snapshots that zfs diff made for itself and took away again."""
     read_only: set[str] = field(default_factory=set)
     """Virtual file systems that nothing can write to."""
+    openssh: str = "OpenSSH_9.0p1"
+    openssl: str = "OpenSSL 1.1.1q-freebsd  5 Jul 2022"
+    zfs_version: str = "2.1.99-FreeBSD_gcb01da680"
+    sshds: list[Sshd] = field(default_factory=list)
+    sshd_refuses: str = ""
+    """What sshd says of every configuration, empty where it reads them."""
+    listening: dict[int, int] = field(default_factory=dict)
+    """Who listens: process by TCP port."""
+    foreign_ports: dict[int, str] = field(default_factory=dict)
+    addresses: tuple[str, ...] = ()
+    """Where the operator's machine reaches it."""
+    clock_skew: float = 0.0
+    """By how many seconds its own clock is ahead."""
+    tmp_size: int = 20 << 20
+    umask: int = 0o022
+    """That of the shell which ran last: what it made has it."""
+    replug: bool = False
+    """Its USB disks come back in another order once one was detached."""
+    long_commands: list[str] = field(default_factory=list)
+    """Argument lists in which a key could be hidden, as ps would have shown them."""
     kernel_id: str = "FreeBSD 14.0-CURRENT #0: Sat Nov 21 19:17:32 UTC 2026"
+
+    def now(self) -> float:
+        """Seconds since the epoch by the machine's own clock."""
+        return self.clock.now() + self.clock_skew
 
     def new_process(self, command: str, parent: int = 1) -> Process:
         """A fresh entry of the process table."""
         self.next_pid += 1
+        if len(command) > LONG:
+            self.long_commands.append(command)
         process = Process(self.next_pid, parent, command, group=self.next_pid)
         self.processes[process.pid] = process
         return process
@@ -156,6 +192,8 @@ class Machine:
             if disk.table is not None:
                 for part in sorted(disk.table.parts.values(), key=lambda p: p.index):
                     yield Where(disk, part, f"{disk.name}p{part.index}")
+        for made in self.attached:
+            yield Where(made.geli.inner, None, made.name)
 
     def place(self, name: str) -> Where | None:
         """The disk or partition behind a device name: `vtbd0`, `vtbd0p4`, `gpt/zfs0`."""
@@ -201,6 +239,11 @@ class Machine:
             f"mount {m.path}" for m in self.mounts if m.special.removeprefix("/dev/") in names
         ]
         found += [f"swap {s}" for s in self.swaps if s.removeprefix("/dev/") in names]
+        found += [
+            f"geli {a.name}"
+            for a in self.attached
+            if a.disk is where.disk and a.offset == where.offset and a.provider in names
+        ]
         if where.part is None:
             for inner in self.places():
                 if inner.disk is where.disk and inner.part is not None:

@@ -54,7 +54,7 @@ def live_tree() -> Tree:
         "etc/rc.conf": b'sendmail_enable="NONE"\nhostid_enable="NO"\n',
         "etc/fstab": b"/dev/iso9660/14_0_CURRENT_AMD64_CD / cd9660 ro 0 0\n",
         "etc/hosts": b"::1\t\t\tlocalhost\n127.0.0.1\t\tlocalhost\n",
-        "etc/ssh": None,
+        "etc/ssh/sshd_config": b"#Port 22\nSubsystem\tsftp\t/usr/libexec/sftp-server\n",
         "root": None,
         "mnt": None,
         "tmp": None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zrwizard.rehearsal.commands import Call
 from zrwizard.rehearsal.errors import Fail
+from zrwizard.rehearsal.geli import closed
 from zrwizard.rehearsal.machine import Machine, Where
 from zrwizard.rehearsal.zfsmount import mount_all
 from zrwizard.rehearsal.zfsprops import POOL_DEFAULTS
@@ -95,6 +96,10 @@ def _import_one(
             f"{m.clock.ctime(pool.last_access)}\n"
             "The pool can be imported, use 'zpool import -f' to import the pool.\n"
         )
+    if any(a.name == pool.device and a.on_close for a in m.attached):
+        # Import opens the device for writing and closes it once before it keeps it open.
+        closed(m, pool.device)
+        return f"cannot import '{name}': one or more devices is currently unavailable\n"
     pool.name, pool.altroot = name, found.get("R", "")
     pool.readonly = "readonly=on" in props
     for item in props:

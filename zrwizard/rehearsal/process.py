@@ -57,6 +57,8 @@ class Process:
     task: asyncio.Future[int] | None = None
     signal: int = 0
     group: int = 0
+    signalled: Callable[[int], None] | None = None
+    """What a daemon does that gets a signal."""
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -151,9 +153,8 @@ def new_session(
     # The interpreter is Rust: a cycle through it is never collected, its descriptors neither.
     seen = weakref.ref(session)
     for entry in programs(machine).values():
-        callback = partial(_called, machine, seen, entry)
-        bash.add_command(entry.name, callback)
-        bash.add_command(entry.path, callback)
+        for name in (entry.name, entry.path):
+            bash.add_command(name, partial(_called, machine, seen, entry, name))
     for path, fs, read_only in machine.mounted_files():
         bash.mount(path, fs, read_only=read_only)
     session.bash = bash
@@ -161,14 +162,16 @@ def new_session(
     return session
 
 
-async def _called(machine: Machine, seen: weakref.ref[Session], entry: Program, io: Any) -> int:
+async def _called(
+    machine: Machine, seen: weakref.ref[Session], entry: Program, typed: str, io: Any
+) -> int:
     session = seen()
     assert session is not None  # noqa: S101 - it is what runs this
     args = [str(a) for a in io.argv]
     proc = machine.new_process(shlex.join([entry.name, *args]), session.process.pid)
     proc.group = session.process.group
     session.running.add(proc)
-    return await perform(entry, Call(machine, session, entry.name, args, io, proc))
+    return await perform(entry, Call(machine, session, entry.name, args, io, proc, typed))
 
 
 def spawn(
@@ -235,6 +238,7 @@ async def nested(
             argv[1:],
             call.io,
             call.machine.new_process(shlex.join(argv), call.proc.pid),
+            argv[0],
         )
         call.session.running.add(inner.proc)
         return await perform(program, inner)

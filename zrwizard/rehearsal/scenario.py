@@ -48,8 +48,50 @@ class Scenario:
     firmware: str = "BIOS"
     installed: bool = False
     """An installed host with root on ZFS instead of a live medium: `preview`."""
+    box: bool = False
+    """knox, an installed machine with a USB disk that is to become a backup server: `server`."""
+    old_geli_on_disk: bool = False
+    read_only_root: bool = False
+    tmp_full: bool = False
+    clock_skew: float = 0.0
+    """By how many seconds the machine's clock is ahead of the true time."""
+    openssh: str = "OpenSSH_9.5p1"
+    sshd_refuses: str = ""
+    """What sshd says of any configuration, empty where it reads it."""
+    busy_port: int = 0
+    """A port on which something else listens already."""
+    replug: bool = False
+    """The USB disks come back under other names as soon as one was detached."""
     recorded_machine: bool = False
     """The machine of the transcripts: vtbd0 and vtbd1 of 4 GB, da0, ada0, em0, vtnet0."""
+
+
+def _servers() -> tuple[Scenario, ...]:
+    """`server`, and what can be wrong with the machine or its disk."""
+    good = Scenario(
+        name="server",
+        start=Start.PASSWORD_LOGIN,
+        power_on_at_connect=False,
+        box=True,
+        disk_serial="WX61A65P3JZK",
+    )
+    return (
+        good,
+        replace(good, name="server-old-geli", old_geli_on_disk=True),
+        replace(good, name="server-old-pool", old_pool_on_disk=True),
+        replace(good, name="server-disk-in-pool", disk_in_use=True),
+        replace(good, name="server-read-only", read_only_root=True),
+        replace(good, name="server-wrong-clock", clock_skew=-3 * 365 * 86400),
+        replace(good, name="server-old-openssh", openssh="OpenSSH_6.6.1p1"),
+        replace(good, name="server-tmp-full", tmp_full=True),
+        replace(
+            good,
+            name="server-sshd-refuses",
+            sshd_refuses="/var/empty must be owned by root and not group or world-writable.",
+        ),
+        replace(good, name="server-port-busy", busy_port=2222),
+        replace(good, name="server-replug", replug=True),
+    )
 
 
 _RESTORE = Scenario()
@@ -75,6 +117,7 @@ SCENARIOS: dict[str, Scenario] = {
             power_on_at_connect=False,
             installed=True,
         ),
+        *_servers(),
         replace(
             _RESTORE,
             name="transcripts",

@@ -22,10 +22,10 @@ SHOWN = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A mounted data set, or a mounted snapshot of one."""
+    """A mounted data set or UFS, or a mounted snapshot."""
 
     path: bytes
-    pool: Pool
+    pool: Pool | None
     ds: Dataset
     snap: Snapshot | None
     writable: bool
@@ -53,9 +53,14 @@ class ShellCopy:
 
     def views(self) -> list[View]:
         """What is mounted and has files of its own kind, in the order of mounting."""
-        return [v for m in self._m.mounts if m.kind == "zfs" and (v := self._view(m)) is not None]
+        kinds = ("zfs", "ufs")
+        return [v for m in self._m.mounts if m.kind in kinds and (v := self._view(m)) is not None]
 
     def _view(self, mount: Any) -> View | None:
+        if (ufs := self._m.ufs.get(mount.special)) is not None:
+            writable = mount.options.split(",")[0] == "rw"
+            atime = writable and "noatime" not in mount.options.split(",")
+            return View(narrow(mount.path), None, ufs, None, writable, atime)
         name, _, tag = mount.special.partition("@")
         known = self._m.dataset(name)
         if known is None or known[1].tree is None:

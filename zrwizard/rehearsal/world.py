@@ -15,11 +15,14 @@ from typing import TypeVar
 from zrwizard.rehearsal import (
     cmd_disk,
     cmd_files,
+    cmd_geli,
     cmd_gpart,
     cmd_inner,
     cmd_net,
     cmd_process,
+    cmd_service,
     cmd_ssh,
+    cmd_sshd,
     cmd_stat,
     cmd_system,
     cmd_test,
@@ -29,6 +32,7 @@ from zrwizard.rehearsal import (
     cmd_zpool,
 )
 from zrwizard.rehearsal.bootcheck import would_boot
+from zrwizard.rehearsal.box import box_files, make_box
 from zrwizard.rehearsal.clock import Clock
 from zrwizard.rehearsal.console import Console
 from zrwizard.rehearsal.hostb import make_server
@@ -46,11 +50,14 @@ T = TypeVar("T")
 PROGRAM_MODULES = (
     cmd_disk,
     cmd_files,
+    cmd_geli,
     cmd_gpart,
     cmd_inner,
     cmd_net,
     cmd_process,
+    cmd_service,
     cmd_ssh,
+    cmd_sshd,
     cmd_stat,
     cmd_system,
     cmd_test,
@@ -91,7 +98,9 @@ class Rehearsal:
         self.scenario = _named(scenario) if isinstance(scenario, str) else scenario
         self.clock = Clock(speed)
         self._rng = random.Random(seed)  # noqa: S311 - a simulation
-        make = make_host if self.scenario.installed else make_target
+        make = (
+            make_box if self.scenario.box else make_host if self.scenario.installed else make_target
+        )
         self.target = make(self.scenario, self.clock, self._rng)
         self.server = make_server(self.scenario, self.clock, self._rng)
         self.server.streams = self.target.streams
@@ -167,7 +176,10 @@ class Rehearsal:
         m.tty = tty
         console = Console(m, tty, port, self.scenario)
         self.port, self.console = port, console
-        (host_files if self.scenario.installed else live_files)(m)
+        if self.scenario.box:
+            box_files(m, self.scenario)
+        else:
+            (host_files if self.scenario.installed else live_files)(m)
         self._was = remember(m)
         live_files(self.server)
         port.taken = self.scenario.console_taken
