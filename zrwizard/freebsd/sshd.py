@@ -229,8 +229,13 @@ def _algorithms(version: Version) -> list[str]:
 
 
 def check(path: str) -> str:
-    """Command: succeeds silently if the file is a configuration that sshd would start with."""
-    return sh.command(PROGRAM, "-t", "-f", path)
+    """Command: succeeds silently if sshd would start with the file, host certificate and all.
+
+    `sshd -t` alone is content without the certificate, and only says that it could not load it.
+    """
+    tell = "printf '%s\\n' \"$o\" >&2; false"
+    test = sh.command(PROGRAM, "-t", "-f", path)
+    return f"if o=$({test} 2>&1); then case $o in *ertificate*) {tell} ;; esac; else {tell}; fi"
 
 
 def effective(path: str) -> str:
@@ -238,24 +243,37 @@ def effective(path: str) -> str:
     return sh.command(PROGRAM, "-T", "-f", path)
 
 
-def start(path: str, port: int | None = None, pid_file: str | None = None) -> str:
+def start(
+    path: str, port: int | None = None, pid_file: str | None = None, log: str | None = None
+) -> str:
     """Command: start an sshd of its own with this file; it goes to the background.
 
     `port` and `pid_file` count in place of the file's: so the very file is tried beside the sshd
-    that it is to replace.
+    that it is to replace. That it could not listen is known only later (`comes_up`); the reason is
+    in the file `log`, or else in the system's log.
     """
     argv = [PROGRAM, "-f", path]
     if port is not None:
         argv += ["-p", str(port)]
     if pid_file is not None:
         argv += ["-o", f"PidFile={pid_file}"]
+    if log is not None:
+        argv += ["-E", log]
     return sh.join(argv)
 
 
 def running(pid_file: str) -> str:
-    """Command: succeeds if the sshd with this pid file runs."""
-    return sh.all_of(
-        sh.exists(pid_file), f"{sh.command('pgrep', '-F', pid_file, 'sshd')} >/dev/null"
+    """Command: succeeds if the sshd with this pid file runs; it listens then."""
+    look = f"{sh.command('pgrep', '-F', pid_file, 'sshd')} >/dev/null"
+    return sh.all_of(sh.exists(pid_file), look)
+
+
+def comes_up(pid_file: str, seconds: int = 10) -> str:
+    """Command: succeeds as soon as the sshd with this pid file listens, fails after `seconds`."""
+    return (
+        f"n=0; until {running(pid_file)}; do "
+        f'n=$((n + 1)); [ "$n" -le {seconds} ] || break; sleep 1; '
+        f"done; {running(pid_file)}"
     )
 
 
@@ -305,16 +323,21 @@ def krl_admits(name: str, key: str) -> str:
 _RULES = (
     rule(
         "bad option",
-        r"(?P<file>/\S+?):? line (?P<line>\d+): (?:Bad configuration option|Unsupported option)"
-        r":? (?P<what>\S+)",
+        r"(?P<file>\S+?):? line (?P<line>\d+): Bad configuration option: (?P<what>\S+)",
         "sshd does not know {what} in line {line} of {file}.",
         "The old sshd still runs. Report it with the output of ssh -V.",
     ),
     rule(
         "bad value",
-        r"(?P<file>/\S+?):? line (?P<line>\d+): (?P<what>[^\n]+)",
-        "sshd refuses line {line} of {file}: {what}",
+        r"(?P<file>\S+?):? line (?P<line>\d+): (?P<what>[^\n]*?)\.?$",
+        "sshd refuses line {line} of {file}: {what}.",
         "The old sshd still runs. Report it with the output of ssh -V.",
+    ),
+    rule(
+        "open to others",
+        r"UNPROTECTED PRIVATE KEY FILE|bad permissions",
+        "A private host key may be read by others, so sshd does not use it.",
+        "Set its mode to 600 (chmod 600), and try again.",
     ),
     rule(
         "no host key",
@@ -323,16 +346,17 @@ _RULES = (
         "Make one with ssh-keygen -A on the server, and try again.",
     ),
     rule(
+        "no certificate",
+        r"(?:Could not load host certificate|Certificate file is not a certificate|"
+        r"No matching private key for certificate)",
+        "sshd cannot use its host certificate.",
+        "Sign the server's host key again with the CA, and copy the certificate there.",
+    ),
+    rule(
         "port in use",
         r"Bind to port (?P<port>\d+) on \S+ failed: Address already in use",
         "Port {port} is in use on the server.",
         "Choose another one, or stop what listens there (sockstat -l).",
-    ),
-    rule(
-        "open to others",
-        r"UNPROTECTED PRIVATE KEY FILE|bad permissions",
-        "A private host key may be read by others, so sshd does not use it.",
-        "Set its mode to 600 (chmod 600), and try again.",
     ),
 )
 
