@@ -155,6 +155,16 @@ def open_private(keyring: Keyring, role: str, secret: Secret) -> Ed25519PrivateK
         raise _unfit(keyring, role, error) from None
 
 
+def public(keyring: Keyring, role: str) -> Ed25519PublicKey:
+    """Return the public key of `role` as its file has it; writes nothing. `KeyringError`."""
+    if role == "host":
+        return host_key(keyring)
+    try:
+        return ca.open_public(keyring.text(f"{role}.pub"))
+    except ca.KeyFormatError as error:
+        raise _unfit(keyring, f"{role}.pub", error) from None
+
+
 def host_key(keyring: Keyring) -> Ed25519PublicKey:
     """Return the server's host key, as it was fetched. Raises `KeyringError`."""
     if not keyring.has(HOST_KEY):
@@ -207,6 +217,7 @@ class Issuer:
     key: Ed25519PrivateKey
     secret: Secret
     now: int
+    rounds: int = ca.ROUNDS
 
     def ensure(self, role: str, days: int) -> tuple[Issued, bool]:
         """Issue the certificate for `role` unless a fitting one is there; whether it is new, too.
@@ -216,19 +227,27 @@ class Issuer:
         one, as a stolen key must not be certified again. Raises `KeyringError`.
         """
         check_days(days)
+        if (there := self.fitting(role, days)) is not None:
+            return there, False
+        return self.anew(role, days), True
+
+    def anew(self, role: str, days: int, *, new_key: bool = False) -> Issued:
+        """Issue a certificate for `role` whatever is there; with a fresh key if it must have one.
+
+        It must where its key's certificate was revoked. Raises `KeyringError`.
+        """
+        check_days(days)
         public = self._public(role)
-        if self._was_revoked(public):
+        if new_key or self._was_revoked(public):
             if role == "host":
                 raise _revoked_host(self.keyring)
-            public = renew_pair(self.keyring, role, passphrase(self.secret))
-        elif (there := self.fitting(role, days)) is not None:
-            return there, False
-        return self.issue(role, days, public), True
+            public = renew_pair(self.keyring, role, passphrase(self.secret), self.rounds)
+        return self.issue(role, days, public)
 
     def fitting(self, role: str, days: int) -> Issued | None:
         """Return the entry of the certificate that need not be issued again, if there is one."""
         entry = self.keyring.record.latest(role)
-        if entry is None or entry.revoked or entry.days != days:
+        if entry is None or entry.days != days or self._was_revoked(self._public(role)):
             return None
         if not entry.after <= self.now < entry.before - days * ca.DAY // 2:
             return None
@@ -286,9 +305,9 @@ def _revoked_host(keyring: Keyring) -> KeyringError:
     )
 
 
-def open_issuer(keyring: Keyring, secret: Secret, now: int) -> Issuer:
+def open_issuer(keyring: Keyring, secret: Secret, now: int, rounds: int = ca.ROUNDS) -> Issuer:
     """Return the CA, opened with its passphrase. Raises `MissingSecret`, `KeyringError`."""
-    return Issuer(keyring, open_private(keyring, CA, secret), secret, now)
+    return Issuer(keyring, open_private(keyring, CA, secret), secret, now, rounds)
 
 
 def says(found: ca.Certificate, entry: Issued, authority: str) -> bool:

@@ -201,7 +201,7 @@ class OperatorSide:
             record = replace(keyring.record, host=host, port=port, user=user, pool=pool)
             if record != keyring.record:
                 keyring.save(record)
-            issuer = issue.open_issuer(keyring, secret, int(self._clock()))
+            issuer = issue.open_issuer(keyring, secret, int(self._clock()), self._cost.rounds)
             said = []
             for role in ROLES:
                 entry, fresh = issuer.ensure(role, days.of(role))

@@ -8,15 +8,11 @@ from __future__ import annotations
 import textwrap
 from datetime import UTC, datetime
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from zrwizard.freebsd import cksum
-from zrwizard.keyring import ca, escrow, hand
-from zrwizard.keyring.files import KeyringError
+from zrwizard.keyring import ca, escrow, hand, issue
 from zrwizard.keyring.hand import Section
 from zrwizard.keyring.store import (
     CA,
-    HOST_KEY,
     METADATA,
     SHEET,
     USERS,
@@ -107,29 +103,15 @@ def _what(keyring: Keyring) -> Section:
 
 def _fingerprints(keyring: Keyring) -> Section:
     rows = [
-        f"{what:<14}{ca.fingerprint(_public(keyring, file))}"
-        for what, file in (
-            ("host key", HOST_KEY),
-            ("CA", f"{CA}.pub"),
-            *((f"{role} key", f"{role}.pub") for role in USERS),
-        )
-        if keyring.has(file)
+        f"{f'{role} key' if role != CA else 'CA':<14}{ca.fingerprint(issue.public(keyring, role))}"
+        for role in ("host", CA, *USERS)
+        if keyring.has(f"{role}.pub")
     ]
     if keyring.has(METADATA):
         rows.append(f"geli metadata: cksum {cksum.of(keyring.read(METADATA))}")
     if keyring.record.geli:
         rows += ["geli key: sha256 of the file", f"    {keyring.record.geli}"]
     return Section("Fingerprints", tuple(rows))
-
-
-def _public(keyring: Keyring, file: str) -> Ed25519PublicKey:
-    try:
-        return ca.open_public(keyring.text(file))
-    except ca.KeyFormatError as error:
-        raise KeyringError(
-            f"{keyring.path(file)} cannot be used: {error}.",
-            "Put it back from the escrow bundle.",
-        ) from None
 
 
 def _certificates(record: Record) -> Section:
