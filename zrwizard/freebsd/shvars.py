@@ -20,6 +20,8 @@ _ENDS = " \t\n;&|<>()"
 _OPENS = {"if": "fi", "case": "esac", "for": "done", "while": "done", "until": "done", "{": "}"}
 _CLOSES = frozenset(_OPENS.values())
 _GOES_ON = frozenset({"then", "else", "elif", "do", "!"})
+_ANYTHING = frozenset({".", "eval", "source"})
+_BY_NAME = frozenset({"for", "getopts", "read", "unset"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,12 @@ def scan(tool: str, text: str) -> Found:
 
 @dataclass(slots=True)
 class _Scanner:
-    """One pass over a text; `pending` are the assignments before a simple command, if any."""
+    """One pass over a text.
+
+    `pending` are the assignments that the simple command began with, `words` how many words it has
+    so far. It is `plain` while nothing but assignments was seen, `chained` behind an operator,
+    `target` where the next word is a file, `naming` where a word may be a variable to be set.
+    """
 
     tool: str
     text: str
@@ -72,6 +79,7 @@ class _Scanner:
     plain: bool = True
     chained: bool = False
     target: bool = False
+    naming: bool = False
 
     def run(self) -> Found:
         if "\0" in self.text:
@@ -105,6 +113,8 @@ class _Scanner:
             case "&" | "|":
                 self._end(chained=True)
                 self.at += 2 if text[at : at + 2] in ("&&", "||") else 1
+                # What runs in the background leaves what follows alone.
+                self.chained = text[at : self.at] != "&"
             case "(" | ")":
                 self._parenthesis(text[at])
             case "<" | ">":
@@ -123,7 +133,7 @@ class _Scanner:
             self.uncertain += [(each.name, each.start) for each in self.pending]
         # A line may end after `&&`; the chain goes on below.
         self.chained = chained or (self.chained and not self.words)
-        self.pending, self.words, self.plain = [], 0, True
+        self.pending, self.words, self.plain, self.naming = [], 0, True, False
 
     def _parenthesis(self, which: str) -> None:
         if which == "(":
@@ -177,16 +187,20 @@ class _Scanner:
             self.open.pop()
             self.plain = False
             return
+        self.naming = word == "for"
         if word not in ("for", "case"):
             self.words = 0
 
     def _command_word(self, word: str, start: int) -> None:
-        # Assignments before a command are that command's alone.
+        if self.naming and NAME.fullmatch(word):
+            self.uncertain.append((word, start))
         if self.words == len(self.pending) + 1:
+            # Assignments before a command are that command's alone.
             self.uncertain += [(each.name, each.start) for each in self.pending]
-            if word in (".", "eval", "source"):
+            if word in _ANYTHING:
                 self.uncertain.append((ANY, start))
-            self.pending, self.words, self.plain = [], self.words, False
+            self.naming = word in _BY_NAME
+            self.pending, self.plain = [], False
 
 
 @dataclass(slots=True)
