@@ -115,6 +115,13 @@ class RealShell:
         target.write_bytes(data.reveal() if isinstance(data, Secret) else data)
         target.chmod(mode)
 
+    def download(self, path: str, to: Path) -> None:
+        self._fall(f"download {path}")
+        if not Path(path).is_file():
+            raise Refused(f"Cannot read {path} on the target: not a file", "Check its name.")
+        to.write_bytes(Path(path).read_bytes())
+        to.chmod(0o600)
+
     def _dir(self, name: str) -> Path:
         return Path(self.home) / "jobs" / name
 

@@ -82,6 +82,9 @@ class Recorded:
     def upload(self, path: str, data: bytes | Secret, mode: int = 0o600) -> None:
         raise AssertionError("a survey writes nothing")
 
+    def download(self, path: str, to: Path) -> None:
+        raise AssertionError("a survey fetches nothing")
+
     def start_job(self, name: str, script: str) -> None:
         raise AssertionError("a survey starts nothing")
 

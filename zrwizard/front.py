@@ -102,15 +102,23 @@ _SECRET_TITLES = {
     "server": "Password on the backup server",
     "key": "Private key for the backup server",
     "key-passphrase": "Passphrase of the private key",
+    "ca-passphrase": "Passphrase of the certificate authority and the login key",
+    "escrow-passphrase": "Passphrase of the escrow bundle",
 }
+_HERE = ("ca-passphrase", "escrow-passphrase")
+"""Secrets that open what is kept on the operator's own machine, and never leave it."""
 
 
 def secret_question(name: str) -> EnterSecret:
     """Ask for the secret `name` in the middle of a run."""
     return EnterSecret(
         key=f"secret.{name}",
-        page="server",
+        page="keys" if name in _HERE else "server",
         title=_SECRET_TITLES.get(name, f"The secret “{name}”"),
-        help="It is typed into the prompt on the target, and kept nowhere.",
+        help=(
+            "It opens the keys on this machine, is typed on no other, and is kept nowhere."
+            if name in _HERE
+            else "It is typed into the prompt on the target, and kept nowhere."
+        ),
         secret=name,
     )

@@ -121,10 +121,14 @@ class Secrets:
         return self.known.get(name)
 
     def redact(self, data: bytes) -> bytes:
-        """Return `data` with every known secret (4 bytes and longer) replaced by its mask."""
+        """Return `data` with every known secret (4 bytes and longer) replaced by its mask.
+
+        A key file's last newline does not count: where the key is shown, it may not be there.
+        """
         for secret in sorted(self.known.values(), key=lambda s: -len(s.reveal())):
-            if len(secret.reveal()) >= 4:
-                data = data.replace(secret.reveal(), repr(secret).encode())
+            value = secret.reveal().rstrip(b"\n")
+            if len(value) >= 4:
+                data = data.replace(value, repr(secret).encode())
         return data
 
     def redact_text(self, text: str) -> str:

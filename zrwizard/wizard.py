@@ -42,6 +42,7 @@ from zrwizard.run import crash, journal, state
 from zrwizard.run.events import Event, Exit, Note, RunFinished
 from zrwizard.run.executor import Run
 from zrwizard.run.journal import MAIN, Journal, Unfinished
+from zrwizard.run.operator import Operator, OperatorError
 from zrwizard.run.outcome import Outcome, of_console
 from zrwizard.run.telling import Teller, redact_event
 from zrwizard.secrets import Secret, Secrets
@@ -51,6 +52,8 @@ __all__ = ["Back", "Confirmed", "Front", "MissingAnswer", "Stop", "Wizard"]
 DISK = "target.disk"
 """The question to which three wrong confirmations lead back."""
 CONFIRMATIONS = 3
+OWN = "own"
+"""What a flow looks for on the operator's own machine; everything else is on the target."""
 GIVEN = "given"
 """Stands among the answers for a secret that was given; its value is with `Secrets` only."""
 
@@ -61,7 +64,8 @@ class Wizard:
     `open_shell` gets the run's token and returns a root shell whose `home` is `/tmp/zr-<token>`.
     `console` is the console's URL, under which unfinished runs are found again; `fresh` starts
     anew although there is one. `interactive` says that the front can mend what went wrong before
-    the plan. `show_plan` gets the plan in place of a run.
+    the plan. `show_plan` gets the plan in place of a run. `operator` is this machine's side of a
+    flow that has one; it is closed at the end.
     """
 
     def __init__(  # noqa: PLR0917 (the parts of one wizard)
@@ -79,6 +83,7 @@ class Wizard:
         interactive: bool = True,
         show_plan: Callable[[Plan], None] | None = None,
         interval: float = 2.0,
+        operator: Operator | None = None,
     ) -> None:
         self._flow = flow
         self._open_shell = open_shell
@@ -93,6 +98,7 @@ class Wizard:
         self._interactive = interactive
         self._show_plan = show_plan
         self._interval = interval
+        self._operator = operator
         self._journal: Journal | None = None
         self._shell: Shell | None = None
         self._asked: list[str] = []
@@ -109,6 +115,8 @@ class Wizard:
             outcome = Outcome(stop.code, stop.what, stop.now)
         except survey.SurveyError as error:
             outcome = Outcome(Exit(error.exit), error.what, error.now)
+        except OperatorError as error:
+            outcome = Outcome(error.code, error.what, error.now)
         except ConsoleError as error:
             outcome = of_console(error)
         except KeyboardInterrupt:
@@ -118,6 +126,8 @@ class Wizard:
         finally:
             self._tidy()
             self._close_shell()
+            if self._operator is not None:
+                self._operator.close()
         return self._finish(outcome, time.monotonic() - started)
 
     # -- the two ways in ----------------------------------------------------------------------
@@ -196,6 +206,10 @@ class Wizard:
                 if not self._interactive:
                     raise
                 step = self._mend(Outcome(Exit(error.exit), error.what, error.now), facts)
+            except OperatorError as error:
+                if not self._interactive:
+                    raise
+                step = self._mend(Outcome(error.code, error.what, error.now), facts)
             if isinstance(step, Outcome):
                 return step
             facts = step
@@ -208,6 +222,8 @@ class Wizard:
                 return facts
             case Look():
                 self._emit(Note(move.text))
+                if move.what == OWN and self._operator is not None:
+                    return self._operator.look(facts, move.detail[0])
                 return survey.look(self._need_shell(), facts, move, self._emit)
             case Prepare(plan=plan, mark=mark):
                 self._prepared = True
@@ -308,6 +324,7 @@ class Wizard:
             self._cancel,
             confirmed,
             more_secrets=self._more_secrets,
+            operator=self._operator,
             resumed=resumed,
             interval=self._interval,
         ).execute()

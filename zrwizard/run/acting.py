@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import re
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import assert_never
 
+from zrwizard import edits
+from zrwizard.cksum import cksum
 from zrwizard.console.errors import Refused
+from zrwizard.freebsd import sh
 from zrwizard.plan import (
     Answer,
     Command,
     Dialogue,
+    Edit,
+    Feed,
+    Fetch,
     Leave,
+    Local,
     Phase,
     Problem,
+    Send,
     Step,
     Transfer,
     Upload,
     typed_text,
 )
+from zrwizard.run import local
 from zrwizard.run.events import Answered, Exit, Typed
+from zrwizard.run.operator import MissingSecret, Operator, OperatorError
 from zrwizard.run.outcome import StepError, code_of_failure, cut, last_lines
 from zrwizard.run.sources import SecretSource
 from zrwizard.run.telling import Teller
@@ -33,6 +46,8 @@ TRIES = 3
 _WRONG = re.compile(
     r"Permission denied|Login incorrect|bad passphrase|incorrect passphrase|Wrong key", re.I
 )
+_READ_ONLY = re.compile(r"Read-only file system", re.I)
+_PRIVATE = b"PRIVATE KEY-----"
 _AGAIN = "What was proven is kept: when that is mended, the same command goes on from there."
 
 
@@ -46,12 +61,15 @@ class Actor:
         more_secrets: SecretSource,
         cancel: threading.Event,
         interval: float,
+        *,
+        operator: Operator | None = None,
     ) -> None:
         self._teller = teller
         self._secrets = secrets
         self._more = more_secrets
         self._cancel = cancel
         self._interval = interval
+        self._operator = operator
 
     def act(self, step: Step, begun_before: bool) -> None:
         """Do the action of `step`; return when it has succeeded."""
@@ -66,6 +84,16 @@ class Actor:
                 self._transfer(step, transfer, begun_before)
             case Leave() as leave:
                 self._leave(step, leave)
+            case Feed() as feed:
+                self._feed(step, feed)
+            case Edit() as edit:
+                self._edit(step, edit)
+            case Fetch() as fetch:
+                self._fetch(step, fetch)
+            case Send() as send:
+                self._send(step, send)
+            case Local() as act:
+                self._local(step, act)
             case _:
                 assert_never(step.action)
 
@@ -114,13 +142,11 @@ class Actor:
         return True
 
     def _secret(self, name: str) -> Secret:
-        secret = self._secrets.get(name) or self._more(name, None)
+        """Return the secret `name`; from here on it is masked wherever something may show it."""
+        secret = self._secrets.get(name) or self._kept(name) or self._more(name, None)
         if secret is None:
-            raise StepError(
-                f"The secret “{name}” is needed now and was not given.",
-                f"Give it as --secret {name}=file:PATH, {name}=env:VARIABLE or {name}=fd:NUMBER.",
-                Exit.USAGE,
-            )
+            missing = MissingSecret(name)
+            raise StepError(missing.what, missing.now, missing.code)
         self._secrets.add(secret)
         return secret
 
@@ -131,6 +157,109 @@ class Actor:
         else:
             data = (action.content or "").encode()
         self._teller.shell.upload(action.path, data, action.mode)
+
+    # -- what has to do with the operator's own machine -------------------------------------------
+
+    def _feed(self, step: Step, action: Feed) -> None:
+        secret = self._secret(action.secret)
+        result = self._teller.feed(step.id, "act", typed_text(action), action, secret)
+        if result.status != 0:
+            raise _failed(step, action.text, result)
+
+    def _kept(self, name: str) -> Secret | None:
+        """Return a secret that rests with the keys."""
+        if self._operator is None:
+            return None
+        with _told():
+            return self._operator.secret(name)
+
+    def _edit(self, step: Step, action: Edit) -> None:
+        self._teller.emit(Typed(step.id, "act", typed_text(action)))
+        result = self._teller.quietly(step.id, "act", edits.script(action), 120.0)
+        if result.status == edits.OTHERWISE:
+            raise StepError(
+                f"Stopped for safety before “{step.title}”: {last_lines(result.errors)}",
+                "Nothing was written. Look at the file; then start again with --fresh, which "
+                "surveys the target anew.",
+                Exit.REFUSED,
+            )
+        if result.status != 0 and _READ_ONLY.search(result.both):
+            raise StepError(
+                f"“{step.title}” failed: {action.path} lies on a read-only file system.",
+                "Where that is meant, make it writable for the time being (UFS: mount -uw /; ZFS: "
+                f"zfs set readonly=off) and make it read-only again afterwards. {_AGAIN}",
+            )
+        if result.status != 0:
+            raise _failed(step, f"writing {action.path}", result)
+
+    def _fetch(self, step: Step, action: Fetch) -> None:
+        operator = self._need_operator(step)
+        self._teller.emit(Typed(step.id, "act", typed_text(action)))
+        began = time.monotonic()
+        with _told(step):
+            to = operator.place(action.name)
+            self._teller.shell.download(action.path, to)
+            data = to.read_bytes()
+        said = f"{to} has {len(data)} bytes, cksum {cksum(data)}, as on the target"
+        self._teller.emit(Answered(step.id, "act", 0, said, time.monotonic() - began))
+
+    def _send(self, step: Step, action: Send) -> None:
+        operator = self._need_operator(step)
+        self._teller.emit(Typed(step.id, "act", typed_text(action)))
+        began = time.monotonic()
+        with _told(step):
+            data = operator.place(action.name).read_bytes()
+        if _PRIVATE in data:
+            raise StepError(
+                f"“{step.title}”: {action.name} holds a private key, which is not sent.",
+                "This is a fault of the plan: please report it. Nothing was sent.",
+                Exit.REFUSED,
+            )
+        new = edits.beside(action.path)
+        self._teller.shell.upload(new, data, action.mode)
+        path, wanted = sh.quote(action.path), f"{cksum(data)} {len(data)}"
+        moved = f"sync; mv -f {sh.quote(new)} {path} && [ \"$(cksum < {path})\" = '{wanted}' ]"
+        result = self._teller.shell.run(moved)
+        if result.status != 0:
+            raise _failed(step, f"writing {action.path}", result)
+        said = f"{action.path} has {len(data)} bytes, cksum {cksum(data)}, as here"
+        self._teller.emit(Answered(step.id, "act", 0, said, time.monotonic() - began))
+
+    def _local(self, step: Step, action: Local) -> None:
+        operator = self._need_operator(step)
+        act = local.Act(operator, action, self._teller, self._cancel)
+        asked: dict[str, int] = {}
+        with _told(step):
+            while True:
+                try:
+                    act.do(step)
+                    return
+                except MissingSecret as missing:
+                    asked[missing.name] = asked.get(missing.name, 0) + 1
+                    enough = asked[missing.name] > TRIES
+                    if enough or not self._ask_for(missing.name, wrong=missing.wrong):
+                        raise
+
+    def _ask_for(self, name: str, *, wrong: bool) -> bool:
+        """Have the secret `name`, or another one where it was wrong; False where nobody can."""
+        if wrong:
+            return self._again(name)
+        fresh = self._more(name, None)
+        if fresh is not None:
+            self._secrets.add(fresh)
+        return fresh is not None
+
+    def _need_operator(self, step: Step) -> Operator:
+        if self._operator is None:
+            raise StepError(
+                f"“{step.title}” is done with the keys on the operator's machine, and none are "
+                "known here.",
+                "Run the plan with `zrwizard server`.",
+                Exit.USAGE,
+            )
+        return self._operator
+
+    # -- what takes long, and what goes away ------------------------------------------------------
 
     def _transfer(self, step: Step, action: Transfer, begun_before: bool) -> None:
         watcher = watch.Watcher(
@@ -157,6 +286,22 @@ class Actor:
         self._teller.emit(Typed(step.id, "act", action.text))
         screen = self._teller.shell.leave(action.text, until=action.until, timeout=action.timeout)
         self._teller.emit(Answered(step.id, "act", 0, cut(screen.rstrip()), 0.0))
+
+
+@contextmanager
+def _told(step: Step | None = None) -> Iterator[None]:
+    """Make errors of the operator's side, and of its files, errors of the step."""
+    head = f"“{step.title}” failed: " if step is not None else ""
+    try:
+        yield
+    except OperatorError as error:
+        raise StepError(head + error.what, error.now, error.code) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise StepError(
+            f"{head}{where}{error.strerror or error} (on this machine).",
+            f"Look at the file and at its directory here. {_AGAIN}",
+        ) from None
 
 
 def failure(step: Step, command: str, output: str, what: str) -> StepError:

@@ -11,6 +11,7 @@ from zrwizard.plan import Danger, Leave, Phase, Plan, Step
 from zrwizard.run import acting
 from zrwizard.run.events import Exit, Note, RunStarted, StepDone, StepFailed, StepStarted
 from zrwizard.run.journal import Ledger
+from zrwizard.run.operator import Operator
 from zrwizard.run.outcome import Outcome, StepError, last_lines, of_console
 from zrwizard.run.sources import SecretSource
 from zrwizard.run.telling import Emit, Teller, redact_event
@@ -25,7 +26,8 @@ class Run:
 
     `journal` is the plan's part of the run's journal. `confirmed` is what the operator typed as
     the disk's identity: a plan that erases does not begin unless it is `plan.disk.typed`.
-    `more_secrets` is asked for secrets that `secrets` does not hold. `interval` is the time in
+    `more_secrets` is asked for secrets that `secrets` does not hold. `operator` does what is to be
+    done on the operator's own machine, where the plan has such steps. `interval` is the time in
     seconds between two looks at a transfer.
     """
 
@@ -40,6 +42,7 @@ class Run:
         confirmed: str | None = None,
         *,
         more_secrets: SecretSource | None = None,
+        operator: Operator | None = None,
         resumed: bool = False,
         interval: float = 2.0,
     ) -> None:
@@ -53,7 +56,12 @@ class Run:
         self._emit: Emit = lambda event: emit(redact_event(event, secrets))
         self._teller = Teller(shell, self._emit)
         self._actor = acting.Actor(
-            self._teller, secrets, more_secrets or (lambda _name, _problem: None), cancel, interval
+            self._teller,
+            secrets,
+            more_secrets or (lambda _name, _problem: None),
+            cancel,
+            interval,
+            operator=operator,
         )
         self._closing = False
 

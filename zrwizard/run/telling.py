@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
+from zrwizard.plan import Feed
 from zrwizard.run.events import Answered, Event, Typed
 from zrwizard.run.outcome import cut
-from zrwizard.secrets import Secrets
+from zrwizard.secrets import Secret, Secrets
 from zrwizard.shell.api import Result, Rule, Shell
 
 Emit = Callable[[Event], None]
@@ -44,6 +45,16 @@ class Teller:
         """Run `text` on the terminal with its prompts answered. Raises `ConsoleError`."""
         self.emit(Typed(step, role, text))
         return self._told(step, role, self.shell.talk(text, rules, timeout=timeout))
+
+    def feed(self, step: str, role: str, shown: str, action: Feed, secret: Secret) -> Result:
+        """Run the command of `action` with `secret` as its input. Raises `ConsoleError`."""
+        self.emit(Typed(step, role, shown))
+        result = self.shell.feed(action.text, secret, timeout=action.timeout)
+        return self._told(step, role, result)
+
+    def quietly(self, step: str, role: str, text: str, timeout: float) -> Result:
+        """Run `text`, which was told in other words, and tell its answer."""
+        return self._told(step, role, self.shell.run(text, timeout=timeout))
 
     def _told(self, step: str, role: str, result: Result) -> Result:
         self.emit(Answered(step, role, result.status, cut(result.both), result.seconds))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from zrwizard.secrets import Secret
@@ -70,7 +71,8 @@ Done = Callable[[int, int], None]
 
 
 class Shell(Protocol):
-    """Every method may raise `zrwizard.console.errors.ConsoleError`, and nothing else.
+    """Every method may raise `zrwizard.console.errors.ConsoleError`, and nothing else but where
+    it says so.
 
     `home` is the private directory on the target (mode 700); jobs live in `home/jobs/NAME/` with
     the files run, log, pid, rc. `on_cut` hears when the line is cut and when it is back.
@@ -98,6 +100,13 @@ class Shell(Protocol):
 
     def upload(self, path: str, data: bytes | Secret, mode: int = 0o600) -> None:
         """Write a file on the target, checked; a secret is shown nowhere on its way."""
+        ...
+
+    def download(self, path: str, to: Path) -> None:
+        """Fetch the target's file `path` into `to` (mode 600), checked; gone on with after a cut.
+
+        Raises `Refused` where it is no readable file, and `OSError` where `to` cannot be written.
+        """
         ...
 
     def start_job(self, name: str, script: str) -> None:
