@@ -9,7 +9,6 @@ from . import sh, text
 from .errors import ParseError
 
 TOOL = "sockstat"
-SSHD = frozenset({"sshd", "sshd-session", "sshd-auth"})
 _PROTOCOL = re.compile(r"tcp\d{0,2}", re.ASCII)
 
 
@@ -61,6 +60,7 @@ def parse(output: str) -> tuple[Listener, ...]:
 def sshd_ports(listeners: tuple[Listener, ...]) -> tuple[int, ...]:
     """The ports on which an sshd listens, in order and each once.
 
-    A session that forwards a port listens too, as `sshd` before OpenSSH 9.8: see `sshd -D`.
+    The listener is called sshd in all releases. A session may listen too, for a forwarded port:
+    from OpenSSH 9.8 on it is an `sshd-session` (cut to ten characters here) and passed over.
     """
-    return tuple(sorted({each.port for each in listeners if each.command in SSHD}))
+    return tuple(sorted({each.port for each in listeners if each.command == "sshd"}))
