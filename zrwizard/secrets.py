@@ -126,9 +126,10 @@ class Secrets:
         A key file's last newline does not count: where the key is shown, it may not be there.
         """
         for secret in sorted(self.known.values(), key=lambda s: -len(s.reveal())):
-            value = secret.reveal().rstrip(b"\n")
+            value = secret.reveal()
+            bare = value.rstrip(b"\n")
             if len(value) >= 4:
-                data = data.replace(value, repr(secret).encode())
+                data = data.replace(bare if len(bare) >= 4 else value, repr(secret).encode())
         return data
 
     def redact_text(self, text: str) -> str:

@@ -122,7 +122,7 @@ def test_a_later_run_that_ended_well_hides_earlier_ones(tmp_path: Path) -> None:
     assert journal.find_unfinished(tmp_path, URL, "restore") is None
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.text(st.characters(blacklist_categories=("Cs",)), min_size=4, max_size=20))
 def test_no_secret_is_ever_in_it(value: str) -> None:
     # Letters of the journal's own words are no leak: a mark makes the secret a foreign one.
