@@ -12,7 +12,7 @@ TOOL = "dd"
 MIB = 1024 * 1024
 _DONE = re.compile(
     r"(\d{1,20}) bytes(?: \([^()]*(?:\([^()]*\)[^()]*)*\))? (?:transferred in|copied,) "
-    r"(\d{1,12}(?:\.\d{1,12})?) s(?:ecs)?\b",
+    r"(\d{1,12}(?:\.\d{1,12})?(?:e-\d{1,2})?) s(?:ecs)?\b",
     re.ASCII,
 )
 
