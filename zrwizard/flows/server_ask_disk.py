@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from zrwizard import holds
+from zrwizard import holds, receiver
 from zrwizard.facts import DiskFacts, OwnFacts, SystemFacts, TargetFacts, Use
 from zrwizard.flows import ask_disk
 from zrwizard.flows.asking import Due, Talk
@@ -154,6 +154,8 @@ class Gate:
                 f"it belongs to the keys called {own.name}, but the geli metadata that it should "
                 "carry is gone"
             )
+        if unfit := _unfit(disk):
+            return unfit
         if self._twin(disk):
             return "another disk has the same serial number and size, so nobody can tell them apart"
         planned = self.lay_out(disk)
@@ -272,6 +274,16 @@ class Gate:
             locked=None if kept else self.reason(disk),
             recommended=kept,
         )
+
+
+def _unfit(disk: DiskFacts) -> str | None:
+    """Why the receiver could not be told which disk is meant, None where it can."""
+    serial = disk.disk.ident or ""
+    try:
+        receiver.config(shape="plain", serial=serial, size=disk.disk.mediasize, pool="p")
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _kept(talk: Talk, kept: Vessel) -> Vessel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from zrwizard.facts import SystemFacts, TargetFacts
+from zrwizard.flows import server_system_steps
 from zrwizard.flows.server_choices import Purpose
 from zrwizard.freebsd import size, sshd
 from zrwizard.freebsd.errors import ParseError
@@ -90,6 +91,16 @@ def _server(target: TargetFacts, system: SystemFacts) -> Iterator[Problem]:
             KEY,
             "It has no network address, so it cannot be reached by ssh.",
             "Plug in the cable and type `dhclient INTERFACE` there (ifconfig lists them).",
+        )
+    unreadable = server_system_steps.unreadable(system)
+    if unreadable is not None:
+        yield unreadable
+    main = system.file(sshd.MAIN)
+    if main.odd:
+        yield Problem(
+            KEY,
+            f"{sshd.MAIN} cannot be kept aside: {main.odd}.",
+            "Move it away on that machine, then look again.",
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from zrwizard.facts import DiskFacts, SystemFacts
 from zrwizard.freebsd import cksum
 from zrwizard.freebsd.gpart import Entry
+from zrwizard.freebsd.hardening import Machine
 from zrwizard.freebsd.sshd import Version
 from zrwizard.plan import Identity
 
@@ -146,18 +147,19 @@ class Server:
     reach: Reach
     source: Source
     system: SystemFacts
-    memory: int
-    nics: tuple[str, ...]
+    machine: Machine
 
 
 @dataclass(frozen=True, slots=True)
 class Plans:
-    """Everything that the plan is made of; `server` is None where only the disk is set up."""
+    """Everything that the plan is made of; `server` is None where only the disk is set up.
+
+    `directory` is where the keys lie on the operator's machine.
+    """
 
     token: str
     home: str
     directory: str
-    known: bool
     purpose: Purpose
     vessel: Vessel
     server: Server | None
