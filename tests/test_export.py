@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -9,15 +10,22 @@ import pytest
 
 from tests.shlint import lint
 from zrwizard import export
+from zrwizard.cksum import cksum
 from zrwizard.plan import (
     Command,
     Danger,
+    Edit,
+    Feed,
+    Fetch,
     Identity,
+    Local,
     Phase,
     Plan,
+    Send,
     Step,
     Transfer,
     Upload,
+    from_json,
 )
 
 DISK = Identity("vtbd0", "ZR'1", 4096, "A `disk`", "1 2", "GPT with *stars*")
@@ -42,7 +50,13 @@ class Bench:
         self.token = "t" + str(abs(hash(root)))[:12]
         self.script = root / "plan.sh"
 
-    def run(self, *steps: Step, typed: str = "", disk: Identity | None = None) -> str:
+    def run(
+        self,
+        *steps: Step,
+        typed: str = "",
+        disk: Identity | None = None,
+        environ: dict[str, str] | None = None,
+    ) -> str:
         plan = Plan("restore", self.token, "A plan", steps, disk, ("A note.",))
         text = export.to_sh(plan).replace(f"/tmp/zr-{self.token}.steps", str(self.root / "state"))
         self.script.write_text(text)
@@ -51,6 +65,7 @@ class Bench:
             ["sh", str(self.script)],
             input=typed,
             cwd=self.root,
+            env={**os.environ, **(environ or {})},
             capture_output=True,
             text=True,
             check=False,
@@ -181,3 +196,87 @@ def test_runbook() -> None:
     assert "````sh\necho '```'\n````" in text
     assert "Skipped if this succeeds:\n\n```sh\n[ -e x ]\n```" in text
     assert "Proven if this succeeds:\n\n```sh\n[ -e y ]\n```" in text
+
+
+# --- what has to do with the operator's own machine -----------------------------------------------
+
+
+def test_a_secret_is_read_from_a_file_that_a_variable_names(bench: Bench) -> None:
+    fed = step("attach", "", action=Feed("cksum >> log; exit 0", "geli-key"))
+    bench.run(fed)
+    assert bench.status == 1
+    assert "set ZR_GELI_KEY to its path" in bench.errors
+    assert bench.log() == []
+    (bench.root / "key").write_bytes(b"\0binary\n")
+    bench.run(fed, environ={"ZR_GELI_KEY": "key"})
+    assert bench.status == 0, bench.errors
+    assert bench.log() == [str(cksum(b"\0binary\n")), "8"]
+
+
+def test_an_edit_is_guarded_in_the_script_too(bench: Bench) -> None:
+    path = bench.root / "rc.conf"
+    path.write_text("old $HOME\n")
+    edit = step(
+        "edit", "", action=Edit(str(path), 0o600, "new `x`\n", "old $HOME\n", f"{path}.old")
+    )
+    bench.run(edit)
+    assert bench.status == 0, bench.errors
+    assert (path.read_text(), (bench.root / "rc.conf.old").read_text()) == (
+        "new `x`\n",
+        "old $HOME\n",
+    )
+    path.write_text("another\n")
+    bench.run(edit)
+    assert bench.status == 1
+    assert "not the text that it was" in bench.errors
+    assert path.read_text() == "another\n"
+
+
+def test_what_is_done_elsewhere_is_said_and_waited_for(bench: Bench) -> None:
+    (bench.root / "meta").write_text("meta")
+    steps = (
+        step("keys", "", action=Local("keys", ("knox",), "ssh-keygen -t ed25519 # it's yours")),
+        step("meta", "", action=Fetch(str(bench.root / "meta"), "geli.metadata")),
+        step("cert", "", action=Send("host-cert.pub", str(bench.root / "cert"), 0o640)),
+    )
+    out = bench.run(*steps, typed="\n\n")
+    assert "On your own machine: ssh-keygen -t ed25519 # it's yours" in out
+    assert f"{cksum(b'meta')} 4" in out
+    assert bench.status == 1, "nobody pressed Enter for the third, and nothing was copied"
+    (bench.root / "cert").write_text("c")
+    out = bench.run(*steps, typed="\n\n\n")
+    assert bench.status == 0, bench.errors
+    assert out.count("Press Enter when that is done") == 3
+    assert (bench.root / "cert").stat().st_mode & 0o777 == 0o640
+
+
+def test_the_runbook_of_such_steps_shows_diffs_and_no_secret() -> None:
+    edit = Edit("/etc/rc.conf", 0o644, 'a\nsshd_enable="YES"\n', "a\nb\n", "/etc/rc.conf.old")
+    steps = (
+        step("one", "", action=Feed("geli attach -p -k - /dev/da0", "geli-key")),
+        step("two", "", action=edit),
+        step("three", "", action=Fetch("/tmp/meta", "geli.metadata")),
+        step("four", "", action=Send("ca.pub", "/etc/ssh/ca.pub", 0o644)),
+        step("five", "", action=Local("sheet", ("knox",), "lpr sheet.txt")),
+    )
+    text = export.to_markdown(Plan("server", "tok1", "A server", steps))
+    assert "geli attach -p -k - /dev/da0 < KEYFILE" in text
+    assert "`geli-key`" in text
+    assert "```diff\nwrite /etc/rc.conf (mode 0644), the old one is kept as" in text
+    assert '\n-b\n+sshd_enable="YES"\n' in text
+    assert text.count("On your own machine:") == 3
+    assert "copy /tmp/meta of the target to geli.metadata" in text
+    assert "lpr sheet.txt" in text
+
+
+def test_every_action_comes_back_from_json() -> None:
+    steps = (
+        step("one", "", action=Feed("geli attach", "geli-key", 5.0)),
+        step("two", "", action=Edit("/etc/x", 0o600, "new\n", None, "/etc/x.old")),
+        step("three", "", action=Edit("/etc/y", 0o600, "new\n", "old\n", "/etc/y.old")),
+        step("four", "", action=Fetch("/tmp/meta", "geli.metadata")),
+        step("five", "", action=Send("ca.pub", "/etc/ssh/ca.pub", 0o644)),
+        step("six", "", action=Local("certify", ("knox", "host", "22"), "ssh-keygen -s ca", 7.0)),
+    )
+    plan = Plan("server", "tok1", "A server", steps)
+    assert from_json(plan.to_json()) == plan

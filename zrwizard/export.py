@@ -8,19 +8,25 @@ from __future__ import annotations
 import re
 from typing import assert_never
 
+from zrwizard import edits
 from zrwizard.freebsd import sh, size
 from zrwizard.plan import (
     Action,
     Command,
     Danger,
     Dialogue,
+    Edit,
+    Feed,
+    Fetch,
     Identity,
     Leave,
+    Local,
     Plan,
+    Send,
     Step,
     Transfer,
     Upload,
-    action_kind,
+    difference,
 )
 
 _HEAD = """\
@@ -107,7 +113,8 @@ def _confirmation(disk: Identity) -> str:
 def _step(step: Step) -> str:
     again = step.action.reset if isinstance(step.action, Transfer) else ":"
     erases = "yes" if step.danger is Danger.ERASES else "no"
-    where = "terminal" if isinstance(step.action, Dialogue) else "none"
+    people = isinstance(step.action, Dialogue | Fetch | Send | Local)
+    where = "terminal" if people else "none"
     words = sh.join(["step", step.id, step.title, erases, where])
     head = f"# --- {step.id}: {_comment(step.why)}"
     if step.destroys:
@@ -139,19 +146,44 @@ def _act(action: Action) -> str:
                 what = f"Put the secret '{secret}' into {path} (chmod {mode:o}), and start again."
                 put = f"printf '%s\\n' {sh.quote(what)} >&2"
                 return f"[ -s {sh.quote(path)} ] || {{ {put}; exit 1; }}"
-            return f"{_write(path, content or '')} || exit 1\nchmod {mode:o} {sh.quote(path)}"
+            written = edits.here(sh.quote(path), content or "")
+            return f"{written}\nchmod {mode:o} {sh.quote(path)}"
+        case Feed(text=text, secret=secret):
+            return _fed(text, secret)
+        case Edit():
+            return edits.script(action)
+        case Fetch(path=path, name=name):
+            what = f"Copy {path} from here to {name}, beside the keys there (chmod 600). cksum:"
+            return _elsewhere(what, f"cksum < {sh.quote(path)} || exit 1")
+        case Send(name=name, path=path, mode=mode):
+            what = f"Copy {name}, beside the keys there, to {path} here."
+            there = f"[ -s {sh.quote(path)} ] && chmod {mode:o} {sh.quote(path)}"
+            return f"{_elsewhere(what)}\n{there}"
+        case Local(text=text):
+            return _elsewhere(text)
         case _:
             assert_never(action)
 
 
-def _write(path: str, content: str) -> str:
-    if not content.endswith("\n"):
-        return sh.write_text(path, content)
-    end = "END_OF_FILE"
-    while end in content.splitlines():
-        end += "_"
-    # `if` lets the command go on behind the here-document.
-    return f"if ! cat > {sh.quote(path)} <<'{end}'\n{content}{end}\nthen exit 1; fi; true"
+def _fed(text: str, secret: str) -> str:
+    """Return `text` reading a secret from the file that a variable names; it stands nowhere."""
+    name = "ZR_" + re.sub(r"[^A-Za-z0-9]", "_", secret).upper()
+    what = (
+        f"Put the secret '{secret}' into a file on a memory disk (chmod 600), set {name} to its "
+        "path, and start again; remove it at the end."
+    )
+    return (
+        f"if [ ! -r \"${{{name}:-}}\" ]; then printf '%s\\n' {sh.quote(what)} >&2; exit 1; fi\n"
+        f'(\n{text}\n) < "${name}"'
+    )
+
+
+def _elsewhere(what: str, then: str = "") -> str:
+    """Return text that says what to do on the operator's machine, and waits for Enter."""
+    told = f"On your own machine: {what}"
+    lines = [f"printf '%s\\n' {sh.quote(told)}", *([then] if then else [])]
+    lines += ["printf '%s' 'Press Enter when that is done: '", "IFS= read -r _"]
+    return "\n".join(lines)
 
 
 def to_markdown(plan: Plan) -> str:
@@ -188,7 +220,8 @@ def _section(number: int, step: Step) -> list[str]:
     ):
         if text:
             parts += [f"{what}:", "", _block(text), ""]
-    parts += [_introduction(step.action), "", _block(_act(step.action)), ""]
+    what, language, text = _by_hand(step.action)
+    parts += [what, "", _block(text, language), ""]
     if isinstance(step.action, Transfer):
         parts += ["Before another try:", "", _block(step.action.reset), ""]
     if step.proof:
@@ -196,18 +229,42 @@ def _section(number: int, step: Step) -> list[str]:
     return parts
 
 
-def _introduction(action: Action) -> str:
-    match action_kind(action):
-        case "dialogue":
-            return "Type this, and answer its prompts:"
-        case "upload":
-            return "Write this file:"
-        case "transfer":
-            return "Run this, detached from the terminal (`nohup sh FILE &`); it takes long:"
-        case "leave":
-            return "Leave:"
+def _by_hand(action: Action) -> tuple[str, str, str]:
+    """Return for people: what to do with a text, the language it is in, and the text."""
+    match action:
+        case Command():
+            return "Run:", "sh", action.text
+        case Dialogue():
+            return "Type this, and answer its prompts:", "sh", action.text
+        case Upload():
+            return "Write this file:", "sh", _act(action)
+        case Transfer():
+            long = "Run this, detached from the terminal (`nohup sh FILE &`); it takes long:"
+            return long, "sh", action.text
+        case Leave():
+            return "Leave:", "sh", action.text
+        case Feed(text=text, secret=secret):
+            fed = f"{text} < KEYFILE" if "\n" not in text else f"(\n{text}\n) < KEYFILE"
+            where = f"KEYFILE holds the secret `{secret}`, on a memory disk, and is removed after"
+            return f"Run this; {where}:", "sh", fed
+        case Edit():
+            return "Change this file:", "diff", difference(action)
+        case Fetch() | Send() | Local():
+            return "On your own machine:", "sh", _here(action)
         case _:
-            return "Run:"
+            assert_never(action)
+
+
+def _here(action: Fetch | Send | Local) -> str:
+    match action:
+        case Fetch(path=path, name=name):
+            return f"# copy {path} of the target to {name}, beside the keys (chmod 600)"
+        case Send(name=name, path=path, mode=mode):
+            return f"# copy {name}, beside the keys, to {path} on the target (chmod {mode:o})"
+        case Local(text=text):
+            return text
+        case _:
+            assert_never(action)
 
 
 def _inline(text: str) -> str:
@@ -215,7 +272,7 @@ def _inline(text: str) -> str:
     return re.sub(r"([\\`*_<>\[\]#|])", r"\\\1", _comment(text))
 
 
-def _block(text: str) -> str:
+def _block(text: str, language: str = "sh") -> str:
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}sh\n{text.rstrip(chr(10))}\n{fence}"
+    return f"{fence}{language}\n{text.rstrip(chr(10))}\n{fence}"

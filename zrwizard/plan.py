@@ -354,6 +354,8 @@ def _step(row: dict[str, Any]) -> Step:
     kind = _ACTIONS[action.pop("kind")]
     if kind is Dialogue:
         action["answers"] = tuple(Answer(**answer) for answer in action["answers"])
+    if kind is Local:
+        action["detail"] = tuple(action["detail"])
     return Step(
         phase=Phase(row.pop("phase")),
         danger=Danger(row.pop("danger")),
