@@ -79,6 +79,7 @@ def make_box(scenario: Scenario, clock: Clock, rng: random.Random) -> Machine:
     }
     machine.foreign_ports = {scenario.busy_port: "pyhttpd"} if scenario.busy_port else {}
     machine.replug = scenario.replug
+    machine.pull_usb = lambda: replug(machine)
     _what_was_there(scenario, machine)
     machine.booted = clock.now()
     return machine

@@ -267,6 +267,8 @@ def write_device(call: Call, where: Where, start: int, data: bytes) -> None:
     if start == 0:
         content.fat = content.pool = None
         content.other = ""
+    if start + len(data) > where.size - where.disk.sector:
+        content.geli = None
     if start < 1 << 22:
         content.head = (
             content.head[:start].ljust(start, b"\0") + data + (content.head[start + len(data) :])

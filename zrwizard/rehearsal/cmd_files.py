@@ -12,6 +12,8 @@ from zrwizard.rehearsal.clock import ls_date
 from zrwizard.rehearsal.cmd_disk import read_device, write_device
 from zrwizard.rehearsal.commands import PROGRAMS, Call, flags, program, reason, tool
 from zrwizard.rehearsal.errors import Fail
+from zrwizard.rehearsal.geli import closed
+from zrwizard.rehearsal.machine import Where
 from zrwizard.rehearsal.rawname import is_text, wide
 from zrwizard.rehearsal.sizes import parse_bytes, words
 
@@ -187,6 +189,8 @@ async def dd(call: Call) -> int:
     if source in ("/dev/zero", "/dev/random", "/dev/urandom"):
         size = min(want if want is not None else 1 << 20, 1 << 26)
         data = bytes(size) if source == "/dev/zero" else call.machine.rng.randbytes(size)
+    elif where is not None and ops.get("of") == "/dev/null" and want:
+        return await _dd_timed(call, ops, where, max(0, min(want, where.size - skip * block)))
     elif where is not None:
         data = read_device(where, skip * block, want if want is not None else 64 << 20)
     else:
@@ -206,6 +210,23 @@ async def dd(call: Call) -> int:
     return 0
 
 
+async def _dd_timed(call: Call, ops: dict[str, str], where: Where, size: int) -> int:
+    """Read a device and throw it away: it takes as long as the disk behind it does."""
+    m = call.machine
+    block = parse_bytes(ops.get("bs", ops.get("ibs", "512"))) or 512
+    seconds = max(1e-6, size / (where.disk.rate * m.rng.uniform(0.97, 1.03)))
+    await m.clock.sleep(seconds)
+    full, part = divmod(size, block)
+    if ops.get("status") != "none":
+        text = f"{full}+{int(part > 0)} records in\n{full}+{int(part > 0)} records out\n"
+        if ops.get("status") != "noxfer":
+            text += (
+                f"{size} bytes transferred in {seconds:.6f} secs ({size / seconds:.0f} bytes/sec)\n"
+            )
+        await call.err(text)
+    return 0
+
+
 async def _dd_out(call: Call, ops: dict[str, str], data: bytes, at: int) -> None:
     target = ops.get("of")
     if target is None:
@@ -214,6 +235,7 @@ async def _dd_out(call: Call, ops: dict[str, str], data: bytes, at: int) -> None
     where = call.machine.place(target) if target.startswith("/dev/") else None
     if where is not None:
         write_device(call, where, at, data)
+        closed(call.machine, where.name)
     elif target != "/dev/null":
         old = (
             call.read(target)

@@ -6,7 +6,8 @@ import asyncio
 import re
 import shlex
 
-from zrwizard.rehearsal.commands import TTY_TOKEN, Call, program
+from zrwizard.rehearsal.commands import TTY_TOKEN, Call, file_program, program
+from zrwizard.rehearsal.errors import Fail
 from zrwizard.rehearsal.process import interpreter
 
 
@@ -76,6 +77,20 @@ async def log_to(call: Call) -> int:
     """From here on the session's output goes to a file, as it comes."""
     call.write(call.args[0], b"")
     call.session.log = call.path(call.args[0])
+    return 0
+
+
+@file_program("umask")
+async def umask(call: Call) -> int:
+    """umask(1), which the virtual shell takes no notice of; it holds for the whole shell."""
+    words = [a for a in call.args if not a.startswith("-")]
+    if not words:
+        await call.out(f"{call.session.umask:04o}\n")
+        return 0
+    try:
+        call.session.umask = call.machine.umask = int(words[0], 8)
+    except ValueError:
+        raise Fail(f"umask: Illegal mode: {words[0]}\n", 2) from None
     return 0
 
 

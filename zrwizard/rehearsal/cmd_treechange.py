@@ -1,16 +1,17 @@
-"""Programs that change the files of an installed host: cp, rm, mv, chmod, chown, touch, ln."""
+"""Programs that change the files of an installed host: cp, rm, mv, mkdir, install, chmod …"""
 
 from __future__ import annotations
 
 import contextlib
 import re
 
+from zrwizard.rehearsal.cmd_files import mkdir as plain_mkdir
 from zrwizard.rehearsal.cmd_stat import GROUPS, USERS
 from zrwizard.rehearsal.cmd_treefiles import space_of
 from zrwizard.rehearsal.commands import Call, file_program, flags
 from zrwizard.rehearsal.errors import Fail
 from zrwizard.rehearsal.filespace import Lack, Outside, Place
-from zrwizard.rehearsal.rawname import narrow
+from zrwizard.rehearsal.rawname import narrow, wide
 from zrwizard.rehearsal.shellcopy import View
 
 
@@ -64,6 +65,90 @@ async def cp(call: Call) -> int:
     if "v" in found:
         await call.out(f"{source} -> {target}\n")
     return 0
+
+
+@file_program("mkdir", "/bin")
+async def mkdir(call: Call) -> int:
+    """mkdir(1): -p and -m; what it makes on the way with -p has the usual permissions."""
+    found, names = flags(call.args, "m")
+    for name in names:
+        if isinstance(_there(call, name), Outside):
+            call.args = [name]
+            for letter, value in found.items():
+                call.args = [f"-{letter}", *([value] if value else []), *call.args]
+            await call.out(plain_mkdir(call))
+            continue
+        mode = int(found["m"], 8) if re.fullmatch("[0-7]{3,4}", found.get("m", "")) else None
+        if "m" in found and mode is None:
+            raise Fail(f"mkdir: invalid file mode: {found['m']}\n")
+        _make_directories(call, name, mode, whole="p" in found)
+    return 0
+
+
+def _there(call: Call, name: str) -> Place | Outside | None:
+    """What a path names, or would name: the nearest directory that is there decides."""
+    path = call.where(name)
+    while True:
+        try:
+            return space_of(call).find(path)
+        except Lack:
+            path = path.rstrip(b"/").rpartition(b"/")[0] or b"/"
+
+
+def _make_directories(call: Call, name: str, mode: int | None, *, whole: bool) -> None:
+    space, path = space_of(call), call.where(name).rstrip(b"/")
+    usual = 0o777 & ~call.session.umask
+    parts = [p for p in path.split(b"/") if p]
+    if call.exists(name):
+        if whole and call.is_dir(name):
+            return
+        raise Fail(f"mkdir: {name}: File exists\n")
+    for depth in range(1 if whole else len(parts), len(parts) + 1):
+        at = b"/" + b"/".join(parts[:depth])
+        try:
+            space.find(at)
+        except Lack:
+            room = _room(call, "mkdir", wide(at))
+            last = depth == len(parts)
+            room[0].tree.put(room[1], kind="/", mode=mode if last and mode is not None else usual)
+            space.show(*room)
+
+
+@file_program("install")
+async def install(call: Call) -> int:
+    """install(1): files into a place with mode and owner, -d directories, -b backups, -S -C -c."""
+    found, names = flags(call.args, "BDfghlMmNoT")
+    mode = found.get("m", "755")
+    if not re.fullmatch("[0-7]{3,4}", mode):
+        raise Fail(f"install: invalid file mode: {mode}\n", 64)
+    owner = f"{found.get('o', 'root')}:{found.get('g', 'wheel')}"
+    if "d" in found:
+        for name in names:
+            if not call.is_dir(name):
+                _make_directories(call, name, int(mode, 8), whole=True)
+            await _owned(call, name, mode, owner)
+        return 0
+    if len(names) != 2:
+        raise Fail("usage: install [-bCcpSsUv] [-f flags] [-g group] [-m mode] file1 file2\n", 64)
+    source, target = names[0], _into(call, names[0], names[1])
+    if not call.exists(source):
+        raise Fail(f"install: {source}: No such file or directory\n", 71)
+    data = call.read(source)
+    if "b" in found and call.exists(target):
+        call.write(f"{target}{found.get('B', '.old')}", call.read(target))
+    try:
+        call.write(target, data)
+    except Fail as refusal:
+        raise Fail(refusal.err, 71) from None
+    await _owned(call, target, mode, owner)
+    return 0
+
+
+async def _owned(call: Call, name: str, mode: str, owner: str) -> None:
+    call.args = [owner, name]
+    await chown(call)
+    call.args = [mode, name]
+    await chmod(call)
 
 
 @file_program("rm", "/bin")

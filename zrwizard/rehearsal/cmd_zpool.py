@@ -207,7 +207,8 @@ def _new_pool(
     m: Machine, name: str, where: Where, props: dict[str, str], found: dict[str, str]
 ) -> Pool:
     altroot = found.get("R") or props.pop("altroot", "")
-    ashift = int(props.get("ashift", "0")) or (12 if where.disk.stripe == 4096 else 9)
+    ashift = int(props.get("ashift", "0"))
+    ashift = ashift or (12 if 4096 in (where.disk.stripe, where.disk.sector) else 9)
     kept = {k: v for k, v in props.items() if not k.startswith("feature@")}
     if altroot:
         kept["cachefile"] = "none"

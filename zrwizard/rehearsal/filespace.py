@@ -264,7 +264,7 @@ class FileSpace(ShellCopy):
             view, rel = room
         view.tree.now = self.now()
         if view.tree.at(rel) is None:
-            view.tree.put(rel, data)
+            view.tree.put(rel, data, mode=0o666 & ~self._m.umask)
         else:
             view.tree.write(rel, data)
         self.show(view, rel)

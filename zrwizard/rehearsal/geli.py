@@ -188,6 +188,9 @@ def detach(m: Machine, made: Attached, why: str = "") -> None:
     m.attached.remove(made)
     m.refresh_nodes()
     m.kernel(why or f"GEOM_ELI: Device {made.name} destroyed.")
+    if m.replug:
+        m.replug = False
+        m.pull_usb()
 
 
 def closed(m: Machine, name: str) -> None:

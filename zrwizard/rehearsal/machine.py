@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from zrwizard.rehearsal.sshstate import Door, Master
 from zrwizard.rehearsal.zfsstate import Dataset, Pool, Tree
 
 if TYPE_CHECKING:
+    from zrwizard.rehearsal.door import Hold
     from zrwizard.rehearsal.filespace import FileSpace
     from zrwizard.rehearsal.geli import Attached
     from zrwizard.rehearsal.process import Session
@@ -109,6 +111,8 @@ class Machine:
     on_command: Callable[[Machine, str, list[str]], None] | None = None
     send_rate: float = 60e6
     streams: dict[str, StreamPlan] = field(default_factory=dict)
+    tokens: dict[str, tuple[str, int, int]] = field(default_factory=dict)
+    """Of resume tokens: the stream, its item, and how many bytes of that have come."""
     space: FileSpace | None = None
     """The files of an installed host, where they are known with all that they are."""
     ufs: dict[str, Dataset] = field(default_factory=dict)
@@ -125,6 +129,8 @@ class Machine:
     """What sshd says of every configuration, empty where it reads them."""
     listening: dict[int, int] = field(default_factory=dict)
     """Who listens: process by TCP port."""
+    holds: dict[str, Hold] = field(default_factory=dict)
+    """Sessions of the receiver that have their disk, by the name of the configuration."""
     foreign_ports: dict[int, str] = field(default_factory=dict)
     addresses: tuple[str, ...] = ()
     """Where the operator's machine reaches it."""
@@ -135,13 +141,17 @@ class Machine:
     """That of the shell which ran last: what it made has it."""
     replug: bool = False
     """Its USB disks come back in another order once one was detached."""
+    pull_usb: Callable[[], None] = lambda: None
     long_commands: list[str] = field(default_factory=list)
     """Argument lists in which a key could be hidden, as ps would have shown them."""
     kernel_id: str = "FreeBSD 14.0-CURRENT #0: Sat Nov 21 19:17:32 UTC 2026"
 
     def now(self) -> float:
-        """Seconds since the epoch by the machine's own clock."""
-        return self.clock.now() + self.clock_skew
+        """Seconds since the epoch by the machine's own clock.
+
+        Where certificates are looked at it goes as fast as the operator's, whatever the speed.
+        """
+        return (time.time() if self.ufs else self.clock.now()) + self.clock_skew
 
     def new_process(self, command: str, parent: int = 1) -> Process:
         """A fresh entry of the process table."""

@@ -74,12 +74,18 @@ class Session:
     ended: bool = False
     log: str = ""
     """Where a detached session writes what it prints."""
+    umask: int = 0o022
     reported: list[str] | None = None
     """What the prompt wants to know after a line: status, PS1, PS2, whether PS1 is set."""
 
     async def run(self, script: str, out: Sink, err: Sink | None = None) -> tuple[int, str]:
         """Run `script`; its exit status and the interpreter's own complaint, if any."""
+        self.machine.umask = self.umask
         result = await self.bash.execute(script, stdout=out, stderr=in_sh_words(err or out))
+        if self.machine.ufs and self.machine.space is not None:
+            # What the shell has written gets the permissions that its umask leaves.
+            self.machine.umask = self.umask
+            self.machine.space.sync()
         return int(result.exit_code), str(result.error or "")
 
     def interrupt(self, signal: int = SIGINT) -> None:
@@ -250,7 +256,7 @@ async def nested(
         env=dict(call.io.env),
         cwd=str(call.io.cwd),
     )
-    session.carry = call.session.carry
+    session.carry, session.umask = call.session.carry, call.session.umask
     try:
         await session.run(helpers(call.machine), call.io.stderr.write)
         status, complaint = await session.run(

@@ -142,7 +142,9 @@ class ShellCopy:
                 node = None
             data = self._contents(view, kind, path)
             if node is None:
-                tree.put(rel, data, kind)
+                usual = None if kind == "@" else 0o777 if kind == "/" else 0o666
+                mode = None if usual is None else usual & ~self._m.umask
+                tree.put(rel, data, kind, mode=mode)
             elif kind != "/" and node.read() != data:
                 tree.write(rel, data)
 

@@ -9,6 +9,7 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
@@ -32,9 +33,10 @@ from zrwizard.rehearsal import (
     cmd_zpool,
 )
 from zrwizard.rehearsal.bootcheck import would_boot
-from zrwizard.rehearsal.box import box_files, make_box
+from zrwizard.rehearsal.box import box_files, make_box, replug
 from zrwizard.rehearsal.clock import Clock
 from zrwizard.rehearsal.console import Console
+from zrwizard.rehearsal.dial import Complain, SimDial
 from zrwizard.rehearsal.hostb import make_server
 from zrwizard.rehearsal.machine import Machine
 from zrwizard.rehearsal.previewhost import host_files, make_host
@@ -45,6 +47,7 @@ from zrwizard.rehearsal.targets import live_files, make_target, power_cycle
 from zrwizard.rehearsal.telnet import TelnetPort
 from zrwizard.rehearsal.tty import Tty
 from zrwizard.rehearsal.unchanged import MachineWas, changed, remember
+from zrwizard.rehearsal.wouldserve import system_files, would_serve
 
 T = TypeVar("T")
 PROGRAM_MODULES = (
@@ -122,6 +125,7 @@ class Rehearsal:
         self._stop: asyncio.Event | None = None
         self._failure: BaseException | None = None
         self._was: MachineWas | None = None
+        self._system_files: dict[str, bytes] = {}
         self.port: TelnetPort | None = None
         self.console: Console | None = None
 
@@ -181,6 +185,7 @@ class Rehearsal:
         else:
             (host_files if self.scenario.installed else live_files)(m)
         self._was = remember(m)
+        self._system_files = system_files(m) if self.scenario.box else {}
         live_files(self.server)
         port.taken = self.scenario.console_taken
         await port.open()
@@ -252,6 +257,32 @@ class Rehearsal:
     def temporary_snapshots(self) -> list[str]:
         """Snapshots that zfs diff made for itself since the start; all are gone again."""
         return self.inside(lambda: list(self.target.temporary))
+
+    def dial(self, directory: Path, complain: Complain) -> SimDial:
+        """The way by ssh from the operator's machine to the box, with the keys in `directory`.
+
+        `complain` makes the errors to raise (see `rehearsal.dial`). The server answers as its
+        simulated sshds are configured, by its own clock.
+        """
+        loop = self._loop
+        if loop is None:
+            raise RuntimeError("the rehearsal has not been started")
+        return SimDial(self.target, loop, directory, complain)
+
+    def would_serve(self, directory: Path) -> tuple[str, ...]:
+        """What the box lacks of a good backup server, in sentences; empty: it is one.
+
+        `directory` is where the operator keeps its keys. The worst come first: the disk's key
+        anywhere on the server, or somebody else's disk written to.
+        """
+        serial, before = self.scenario.disk_serial, self._system_files
+        return tuple(
+            self.inside(lambda: would_serve(self.target, directory, serial, before))
+        ) + tuple(self.accidents)
+
+    def replug(self) -> None:
+        """The box's USB disks are pulled out and come back in the other order."""
+        self.inside(lambda: replug(self.target))
 
     def would_boot(self) -> list[str]:
         """Reasons why the target's first disk would not boot; empty: it would."""

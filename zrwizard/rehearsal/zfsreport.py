@@ -149,7 +149,7 @@ def dataset_value(pool: Pool, ds: Dataset, prop: str, *, exact: bool) -> tuple[s
         "casesensitivity": "sensitive",
         "objsetid": 54,
         "origin": ds.origin or "-",
-        "receive_resume_token": "-",
+        "receive_resume_token": ds.token or "-",
         "encryptionroot": "-",
         "keystatus": "-",
     }

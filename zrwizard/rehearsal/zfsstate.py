@@ -58,6 +58,8 @@ class Dataset:
     tree: FileTree | None = None
     """Where it is there, the files are these and not `files` and `bulk`."""
     origin_tree: FileTree | None = None
+    token: str = ""
+    """The receive_resume_token of a receive that was interrupted."""
     key: str = ""
     """`available` or `unavailable` of an encrypted one."""
 

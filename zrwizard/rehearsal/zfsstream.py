@@ -213,7 +213,7 @@ async def _send_one(call: Call, number: int, item: Item) -> None:
 class Receiver:
     """The state of one `zfs receive`."""
 
-    call: Call
+    machine: Machine
     target: str
     found: dict[str, str]
     plan: StreamPlan
@@ -227,7 +227,7 @@ class Receiver:
 
     def begin(self, item: Item) -> str:
         """Check and prepare; the line that -v prints."""
-        m = self.call.machine
+        m = self.machine
         name = f"{self.target}/{item.rel}" if item.rel else self.target
         pool_name, _, rel = name.partition("/")
         pool = m.pools.get(pool_name)
@@ -266,7 +266,7 @@ class Receiver:
             return ds
         if rel and rel.rpartition("/")[0] not in pool.datasets:
             raise Fail(f"{head}destination '{name.rpartition('/')[0]}' does not exist\n")
-        m = self.call.machine
+        m = self.machine
         self.made = True
         ds = Dataset(rel, m.rng.getrandbits(63), pool.next_txg(), int(m.clock.now()))
         pool.datasets[rel] = ds
@@ -293,10 +293,10 @@ class Receiver:
 
     def end(self, item: Item) -> str:
         """The snapshot is complete; the line that -v prints."""
-        ds, pool, m = self.current, self.pool, self.call.machine
+        ds, pool, m = self.current, self.pool, self.machine
         if ds is None or pool is None:
             return ""
-        ds.busy, ds.pending, ds.bulk = False, 0, item.snap.bulk
+        ds.busy, ds.pending, ds.bulk, ds.token = False, 0, item.snap.bulk, ""
         ds.files = dict(item.snap.files)
         snap = Snapshot(
             item.snap.name,
@@ -353,7 +353,7 @@ async def receive(
                     receiver = _open(call, line, target, found)
                     receiver.overrides, receiver.excluded = overrides, excluded
                     continue
-                complete = await _take(receiver, line, "v" in found)
+                complete = await _take(call, receiver, line, "v" in found)
             if receiver is None and len(buffer) > 4096:
                 raise Fail("cannot receive: invalid stream (bad magic number)\n")
     except asyncio.CancelledError:
@@ -385,10 +385,10 @@ def _open(call: Call, line: bytes, target: str, found: dict[str, str]) -> Receiv
             if len(line) > 312
             else "cannot receive: failed to read from stream\n"
         )
-    return Receiver(call, target, found, call.machine.streams[words[1].decode()])
+    return Receiver(call.machine, target, found, call.machine.streams[words[1].decode()])
 
 
-async def _take(receiver: Receiver, line: bytes, verbose: bool) -> bool:
+async def _take(call: Call, receiver: Receiver, line: bytes, verbose: bool) -> bool:
     word, _, rest = line.partition(b" ")
     text = ""
     if word == b"END":
@@ -400,5 +400,5 @@ async def _take(receiver: Receiver, line: bytes, verbose: bool) -> bool:
     elif word == b"E":
         text = receiver.end(receiver.plan.items[int(rest)])
     if text and verbose:
-        await receiver.call.out(text)
+        await call.out(text)
     return False
