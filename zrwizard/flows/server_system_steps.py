@@ -59,7 +59,11 @@ def tend(server: Server, purpose: Purpose) -> Tended:
     for path in _ORDER if server.tending.files else (rcconf.PATH,):
         file = server.system.file(path)
         try:
-            new = _rc_conf(file, server, purpose) if path == rcconf.PATH else _other(file, server)
+            new = (
+                _rc_conf(file, server, purpose)
+                if path == rcconf.PATH
+                else _tended(file, server, ssh=purpose.vault)
+            )
         except ParseError as error:
             notes.append(f"{path} is left alone: it cannot be read ({error}).")
             continue
@@ -69,24 +73,21 @@ def tend(server: Server, purpose: Purpose) -> Tended:
     return Tended(tuple(changes), tuple(notes))
 
 
-def _other(file: TextFile, server: Server) -> Change:
+def _tended(file: TextFile, server: Server, *, ssh: bool) -> Change:
     if file.odd:
         return Change(file.path, "", notes=(f"{file.path} is left alone: {file.odd}.",))
-    wishes = Wishes(server.tending.root, server.tending.swap)
+    wishes = Wishes(server.tending.root, server.tending.swap, ssh)
     return hardening.change(file.path, file.text, server.machine, wishes)
 
 
 def _rc_conf(file: TextFile, server: Server, purpose: Purpose) -> Change:
-    """rc.conf, of which a part is written in any case: what starts the backup's ssh."""
-    old = file.text or ""
-    change = Change(file.path, old)
+    """rc.conf, of which a part is written in any case: what starts the backup's ssh.
+
+    The ssh that a plain server has besides is its owner's business.
+    """
+    change = Change(file.path, file.text or "")
     if server.tending.files:
-        change = _other(file, server)
-    if not purpose.vault:
-        # The ssh that a plain server has is its owner's business.
-        text = rcconf.edit(change.text, {_SSHD: rcconf.values(old).get(_SSHD)})
-        why = tuple(each for each in change.why if not each.startswith(f"{_SSHD}:"))
-        change = replace(change, text=text, why=why)
+        change = _tended(file, server, ssh=purpose.vault)
     name = _SSHD if purpose.vault else PLAIN_STARTS
     change = _with(change, {name: "YES"}, "The backup's ssh starts with the machine.")
     if server.reach.fixed is not None:

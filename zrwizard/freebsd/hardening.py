@@ -56,10 +56,14 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the operator chose: root `keep`, `noatime` or `readonly`; swap `keep` or `encrypt`."""
+    """What the operator chose: root `keep`, `noatime` or `readonly`; swap `keep` or `encrypt`.
+
+    `ssh` says whether the system's own sshd is the way in, so that it must start at boot.
+    """
 
     root: str = "keep"
     swap: str = "keep"
+    ssh: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +107,9 @@ def rc_conf(machine: Machine, wishes: Wishes) -> tuple[Setting, ...]:
         "NO",
         "The root stays read-only after boot; to change something, mount -uw / first.",
     )
+    door = ("sshd_enable", "YES", "ssh is the only way in from outside.")
     return (
-        Setting("sshd_enable", "YES", "ssh is the only way in from outside."),
+        *([Setting(*door)] if wishes.ssh else []),
         Setting("ntpd_enable", "YES", "Certificates hold for a time, so the clock must be right."),
         Setting("ntpd_sync_on_start", "YES", "A clock that lost its battery is set at boot."),
         *([Setting(*pacing)] if machine.paces else []),
