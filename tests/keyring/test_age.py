@@ -8,11 +8,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pexpect
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.keyring.on_tty import on_tty
 from zrwizard.keyring import age, openssl_enc
 
 PASS = b"a quiet harbour wall"
@@ -169,18 +169,3 @@ def test_openssl_form_that_cannot_be_opened() -> None:
         # Once in some 256 times padding looks right by chance: then what comes out is noise.
         with contextlib.suppress(openssl_enc.EncError):
             assert openssl_enc.decrypt(sealed, b"another %d" % number, 1000) != b"x" * 100
-
-
-def on_tty(argv: list[str], answers: list[bytes]) -> tuple[int, str]:
-    """Run `argv` on a terminal, answering its passphrase prompts; its status and what it said."""
-    child = pexpect.spawn(argv[0], argv[1:], timeout=60)
-    said = b""
-    for answer in answers:
-        child.expect("(?i)passphrase[^:]*: ?")
-        said += child.before + child.after
-        child.sendline(answer)
-    child.expect(pexpect.EOF)
-    said += child.before
-    child.close()
-    assert PASS not in said
-    return child.exitstatus or child.signalstatus or 0, said.decode("utf-8", "replace")

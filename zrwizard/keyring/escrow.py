@@ -220,6 +220,9 @@ def ensure(
         except (DamagedBundle, StaleBundle) as fault:
             why = f"{fault.what} Written anew"
         else:
+            if trouble(keyring):
+                # Its writer was stopped after the comparison, right before it was noted.
+                _note(keyring, iterations)
             return (
                 f"The escrow bundle of {keyring.name} was opened again, both forms, and is equal "
                 "to the keys."
@@ -236,8 +239,12 @@ def write(keyring: Keyring, secret: Secret, work: int, iterations: int) -> None:
     keyring.write(ESCROW_AGE, age.encrypt(data, key, work))
     keyring.write(ESCROW_ENC, openssl_enc.encrypt(data, key, iterations))
     _compare(keyring, *_opened(keyring, secret, iterations))
+    _note(keyring, iterations)
+
+
+def _note(keyring: Keyring, iterations: int) -> None:
     note = Note(
-        _sha256(data),
+        _sha256(pack(keyring)),
         _sha256(keyring.read(ESCROW_AGE)),
         _sha256(keyring.read(ESCROW_ENC)),
         iterations,
