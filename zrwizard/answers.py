@@ -6,7 +6,7 @@ import difflib
 import re
 import textwrap
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,19 @@ from zrwizard.flows.base import Flow
 from zrwizard.flows.moves import Answers, Key
 
 MAX_BYTES = 1 << 20
-PROPOSED = frozenset(
-    {
-        "network.nic",
-        "network.mode",
-        "source.dataset",
-        "source.snapshot",
-        "source.boot_environment",
-    }
-)
-"""Keys without a fixed default whose question proposes what the survey found, where it can."""
+PROPOSED: Mapping[str, frozenset[str]] = {
+    "restore": frozenset(
+        {
+            "network.nic",
+            "network.mode",
+            "source.dataset",
+            "source.snapshot",
+            "source.boot_environment",
+        }
+    ),
+    "server": frozenset({"server.host", "server.port"}),
+}
+"""By flow: keys without a fixed default whose question proposes what the survey found."""
 _SECRET = re.compile(
     r"pass(?:word|phrase|wd)?s?\b|(?:^|[._-])(?:secret|private[._-]?key|pin)\b", re.IGNORECASE
 )
@@ -74,10 +77,11 @@ def check(given: dict[str, Any], flow: Flow, where: str) -> Answers:
 
 def missing(flow: Flow, answers: Answers) -> tuple[Key, ...]:
     """Return the keys that have no answer, and for which nothing can be proposed."""
+    proposed = PROPOSED.get(flow.name, frozenset())
     return tuple(
         key
         for key in flow.keys
-        if key.default is None and key.name not in answers and key.name not in PROPOSED
+        if key.default is None and key.name not in answers and key.name not in proposed
     )
 
 
@@ -89,20 +93,26 @@ def template(flow: Flow) -> str:
         "# A line that begins with # is a comment; such a key has the value that stands there.",
         "# Secrets do not belong here: give them as --secret NAME=file:PATH|env:VAR|fd:N.",
     ]
-    section = ""
+    tables: dict[str, list[Key]] = {}
     for key in flow.keys:
-        table, _, name = key.name.rpartition(".")
-        if table != section:
-            section = table
-            lines += ["", f"[{table}]"]
-        lines += [f"# {line}" for line in textwrap.wrap(key.help, 96)]
-        if key.default is None:
-            lines.append(f"{name} = {_quoted(key.example)}")
-        else:
-            if key.example and key.example != key.default:
-                lines.append(f"# Such as {_quoted(key.example)}.")
-            lines.append(f"# {name} = {_quoted(key.default)}")
+        tables.setdefault(key.name.rpartition(".")[0], []).append(key)
+    for table, keys in tables.items():
+        lines += ["", f"[{table}]"]
+        for key in keys:
+            lines += _lines(key)
     return "\n".join(lines) + "\n"
+
+
+def _lines(key: Key) -> Iterator[str]:
+    """Yield the lines of one key in a template."""
+    name = key.name.rpartition(".")[2]
+    yield from (f"# {line}" for line in textwrap.wrap(key.help, 96))
+    if key.default is None:
+        yield f"{name} = {_quoted(key.example)}"
+        return
+    if key.example and key.example != key.default:
+        yield f"# Such as {_quoted(key.example)}."
+    yield f"# {name} = {_quoted(key.default)}"
 
 
 def _flat(prefix: str, table: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -12,27 +12,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from zrwizard import __version__, answers
+from zrwizard import answers
+from zrwizard.arguments import SERVER, parser
 from zrwizard.flows.base import Flow
 from zrwizard.flows.moves import Answers
 from zrwizard.headless import Headless, JsonLines, Lines, Printer
 from zrwizard.plan import Plan
-from zrwizard.preview.arguments import add_preview
 from zrwizard.run import crash, state
 from zrwizard.run.events import Exit, RunFinished
+from zrwizard.run.operator import Operator
 from zrwizard.run.outcome import Outcome
 from zrwizard.secrets import SecretError, Secrets, read_spec
 from zrwizard.shell.api import Shell
-from zrwizard.terminal.arguments import STEAL, add_console
 from zrwizard.wizard import Wizard
 
 _HOST_KEY = "server.host_key"
 REHEARSAL = "rehearsal://"
+REHEARSALS = "Rehearsals: rehearsal://restore, rehearsal://server."
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a front end gets: a flow on a console, and everything that was given beforehand."""
+    """What a front end gets: a flow on a console, and everything that was given beforehand.
+
+    `operator` is this machine's side of a flow that has one; `headless` closes it in the end.
+    """
 
     flow: Flow
     console: str
@@ -41,6 +45,7 @@ class Request:
     state_dir: Path
     fresh: bool = False
     style: str = "auto"
+    operator: Operator | None = None
 
 
 class Stopped(Exception):
@@ -62,7 +67,7 @@ class UsageError(Exception):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (the process's own by default); return the exit code."""
-    args = parser().parse_args(argv)
+    args = parser(sys.argv[1:] if argv is None else argv).parse_args(argv)
     secrets = Secrets()
     state_dir = state.default_state_dir()
     try:
@@ -77,116 +82,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _early(args, crash.outcome(error, state_dir, secrets))
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line; it ends the process with 2 on its own errors."""
-    top = argparse.ArgumentParser(
-        prog="zrwizard",
-        description="Restores root-on-ZFS FreeBSD machines over any console.",
-        epilog="Without a command the screens are started.",
-    )
-    top.add_argument("--version", action="version", version=f"zrwizard {__version__}")
-    top.add_argument(
-        "--style",
-        choices=("auto", "full", "console"),
-        default="auto",
-        help="the look of the screens; console is for serial terminals",
-    )
-    commands = top.add_subparsers(dest="command", metavar="COMMAND")
-    _add_restore(commands.add_parser("restore", help="restore a machine from its backup server"))
-    add_console(
-        commands.add_parser("console", help="a console as it is, or one command on it (--exec)")
-    )
-    add_preview(
-        commands.add_parser("preview", help="what changed between snapshots; nothing is written")
-    )
-    template = commands.add_parser("answers", help="print a commented answers file")
-    template.add_argument("flow", choices=("restore",))
-    rehearse = commands.add_parser(
-        "rehearse", help="do it on simulated machines; nothing of this machine is touched"
-    )
-    rehearse.add_argument("flow", nargs="?", choices=("restore", "preview"), default="restore")
-    _add_output(rehearse)
-    rehearse.add_argument(
-        "--seed",
-        type=int,
-        default=1,
-        metavar="N",
-        help="seed of the simulated machines (default 1)",
-    )
-    rehearse.add_argument(
-        "--speed",
-        type=_positive,
-        default=None,
-        metavar="X",
-        help="how many times faster than real time they run",
-    )
-    return top
-
-
-def _add_restore(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument(
-        "--console",
-        metavar="URL",
-        default="",
-        help="telnet://HOST:PORT, ssh://USER@HOST:PORT, serial:///dev/…, local:",
-    )
-    sub.add_argument(
-        "--answers",
-        metavar="FILE",
-        type=Path,
-        help="TOML file with the answers (see: zrwizard answers restore)",
-    )
-    _add_output(sub)
-    sub.add_argument(
-        "--confirm-erase",
-        metavar="IDENTITY",
-        help="the disk's serial number (or its name and size in bytes)",
-    )
-    sub.add_argument("--host-key", metavar="SHA256:…", help="the server's host key fingerprint")
-    sub.add_argument(
-        "--secret",
-        metavar="NAME=SOURCE",
-        action="append",
-        default=[],
-        help="a secret: NAME=file:PATH, env:VARIABLE or fd:NUMBER; names: console, "
-        "server, key, key-passphrase",
-    )
-    sub.add_argument(
-        "--plan",
-        choices=("json", "sh", "md"),
-        help="print the plan and stop before the disk is touched",
-    )
-    sub.add_argument(
-        "--fresh", action="store_true", help="begin a new run although an unfinished one is there"
-    )
-    sub.add_argument("--steal", action="store_true", help=STEAL)
-
-
-def _add_output(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--headless", action="store_true", help="no screens, no questions")
-    sub.add_argument("--json", action="store_true", help="one event a line (with --headless)")
-    sub.add_argument(
-        "--style",
-        choices=("auto", "full", "console"),
-        default=argparse.SUPPRESS,
-        help=argparse.SUPPRESS,
-    )
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError(text)
-    return value
-
-
 def _command(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int:
     match args.command:
         case "answers":
             sys.stdout.write(answers.template(flow_named(args.flow)))
             return Exit.DONE
-        case "restore":
-            return _restore(args, secrets, state_dir)
+        case "restore" | "server":
+            return _guided(args, secrets, state_dir)
+        case "keys":
+            from zrwizard.keyring import command as keys  # noqa: PLC0415 - loads slowly
+
+            return keys.run(args, secrets)
         case "preview":
             from zrwizard.preview import command  # noqa: PLC0415 - pexpect loads slowly
 
@@ -205,15 +111,31 @@ def flow_named(name: str) -> Flow:
     """Return the flow called `name`."""
     from zrwizard.flows.preview import PREVIEW  # noqa: PLC0415 - most commands need no flow
     from zrwizard.flows.restore import RESTORE  # noqa: PLC0415
+    from zrwizard.flows.server import SERVER  # noqa: PLC0415
 
-    return {RESTORE.name: RESTORE, PREVIEW.name: PREVIEW}[name]
-
-
-# --- restore --------------------------------------------------------------------------------------
+    return {flow.name: flow for flow in (RESTORE, PREVIEW, SERVER)}[name]
 
 
-def _restore(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int:
-    flow = flow_named("restore")
+def operator_of(flow: str, keys: Path | None, secrets: Secrets) -> Operator | None:
+    """Return this machine's side of the flow called `flow`, None where it has none.
+
+    `keys` is where the directories of keys are, None for the usual place.
+    """
+    if flow != SERVER:
+        return None
+    from zrwizard.keyring import store  # noqa: PLC0415 - cryptography loads slowly
+    from zrwizard.keyring.dial import SshDial  # noqa: PLC0415
+    from zrwizard.keyring.operator import OperatorSide  # noqa: PLC0415
+
+    return OperatorSide(keys or store.root(), secrets, lambda ring: SshDial(ring, secrets))
+
+
+# --- restore, server ------------------------------------------------------------------------------
+
+
+def _guided(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int:
+    """Do a flow that asks, shows its plan, and runs it: with the screens, or headless."""
+    flow = flow_named(args.command)
     request = _request(args, flow, secrets, state_dir)
     if args.steal and request.console and not request.console.startswith(REHEARSAL):
         from zrwizard.terminal import command  # noqa: PLC0415 - pexpect loads slowly
@@ -248,11 +170,26 @@ def _request(args: argparse.Namespace, flow: Flow, secrets: Secrets, state_dir: 
         ) from None
     except answers.AnswersError as error:
         raise UsageError(error.what, error.now) from None
-    if args.host_key:
+    if getattr(args, "host_key", None):
         given = given.put(_HOST_KEY, args.host_key)
     if args.console:
         _check_console(args.console)
-    return Request(flow, args.console, given, secrets, state_dir, args.fresh, args.style)
+    return Request(
+        flow,
+        args.console,
+        given,
+        secrets,
+        state_dir,
+        args.fresh,
+        args.style,
+        operator_of(flow.name, _keys(args), secrets),
+    )
+
+
+def _keys(args: argparse.Namespace) -> Path | None:
+    """Return where --keys says that the keys are, as a whole path."""
+    given: Path | None = getattr(args, "keys", None)
+    return given.expanduser().absolute() if given is not None else None
 
 
 def _check_complete(flow: Flow, given: Answers, path: Path | None) -> None:
@@ -278,7 +215,7 @@ def real_console(url: str) -> str:
     except RehearsalUnavailable as error:
         raise UsageError(str(error)) from None
     except ValueError as error:
-        raise UsageError(f"{error}.", "Rehearsals: rehearsal://restore.") from None
+        raise UsageError(f"{error}.", REHEARSALS) from None
 
 
 def _check_console(url: str) -> None:
@@ -315,6 +252,7 @@ def headless(
             interactive=False,
             show_plan=show_plan,
             interval=interval,
+            operator=request.operator,
         ).run()
 
 

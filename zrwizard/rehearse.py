@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zrwizard import cli
+from zrwizard.arguments import parser
 from zrwizard.flows.moves import Answers
 from zrwizard.headless import Headless, Printer
 from zrwizard.rehearsal import Rehearsal, RehearsalUnavailable
@@ -130,7 +131,7 @@ def preview(made: Rehearsal, secrets: Secrets, state_dir: Path, *, json: bool) -
     url = f"{SCHEME}{made.scenario.name}"
     given = ["--console", url, "--tree", f"{TREE}/home", "--from", OLDER, "--to", NEWER]
     form = ["--recursive", "--headless", *(["--json"] if json else [])]
-    code = command.run(cli.parser().parse_args(["preview", *given, *form]), secrets, state_dir)
+    code = command.run(parser().parse_args(["preview", *given, *form]), secrets, state_dir)
     wrong = made.changed()
     for text in wrong:
         say(text)
