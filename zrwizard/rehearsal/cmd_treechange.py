@@ -8,7 +8,7 @@ import re
 from zrwizard.rehearsal.cmd_files import mkdir as plain_mkdir
 from zrwizard.rehearsal.cmd_stat import GROUPS, USERS
 from zrwizard.rehearsal.cmd_treefiles import space_of
-from zrwizard.rehearsal.commands import Call, file_program, flags
+from zrwizard.rehearsal.commands import Call, file_program, flags, reason
 from zrwizard.rehearsal.errors import Fail
 from zrwizard.rehearsal.filespace import Lack, Outside, Place
 from zrwizard.rehearsal.rawname import narrow, wide
@@ -166,7 +166,8 @@ async def rm(call: Call) -> int:
                 status = 1
             continue
         if isinstance(place, Outside):
-            _outside_rm(call, name, recursive=bool({"r", "R"} & set(found)))
+            if call.exists(name) or "f" not in found:
+                _outside_rm(call, name, recursive=bool({"r", "R"} & set(found)))
             continue
         view, rel = _room(call, "rm", name)
         if place.node.kind == "/" and not {"r", "R", "d"} & set(found):
@@ -227,6 +228,8 @@ async def _change(call: Call, names: list[str], **fields: int) -> int:
             raise Fail(f"{call.name}: {name}: Read-only file system\n")
         place.tree.now = space.now()
         place.tree.change(place.rel, **fields)
+        if "mode" in fields:
+            space.show(place.view, place.rel)
     return 0
 
 
@@ -290,6 +293,12 @@ async def ln(call: Call) -> int:
     source, target = names[0], _into(call, names[0], names[1])
     if call.exists(target):
         raise Fail(f"ln: {target}: File exists\n")
+    if "s" in found and isinstance(_there(call, target), Outside):
+        try:
+            call.io.fs.symlink(source, call.path(target))
+        except (RuntimeError, OSError) as exc:
+            raise Fail(f"ln: {target}: {reason(exc)}\n") from None
+        return 0
     view, rel = _room(call, "ln", target)
     if "s" in found:
         view.tree.put(rel, narrow(source), "@")

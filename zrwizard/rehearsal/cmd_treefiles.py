@@ -225,13 +225,15 @@ async def find(call: Call) -> int:
             status = 1
             continue
         if isinstance(start, Outside):
-            raise Fail(f"find: {path}: Operation not supported\n")
+            await call.out(_one_outside(call, path, wanted))
+            continue
         await call.out(b"".join(_below(call, (narrow(path), start), wanted, 0, cross=cross)))
     return status
 
 
 def _expression(words: list[str]) -> dict[str, str]:
     known = {"-type": 1, "-name": 1, "-maxdepth": 1, "-mindepth": 1, "-print": 0, "-print0": 0}
+    known |= {"-prune": 0, "-perm": 1}
     found: dict[str, str] = {}
     rest = list(words)
     while rest:
@@ -247,6 +249,19 @@ def _expression(words: list[str]) -> dict[str, str]:
 _TYPES = {"f": "F", "d": "/", "l": "@", "p": "|", "s": "=", "c": "C", "b": "B"}
 
 
+def _one_outside(call: Call, path: str, wanted: dict[str, str]) -> bytes:
+    """A path that no data set holds: what is below it is not looked at."""
+    if not call.exists(path):
+        raise Fail(f"find: {path}: No such file or directory\n")
+    found = call.io.fs.stat(call.path(path))
+    kind = {"directory": "d", "symlink": "l"}.get(found["file_type"], "f")
+    if kind == "d" and "-prune" not in wanted and wanted.get("-maxdepth") != "0":
+        raise Fail(f"find: {path}: Operation not supported\n")
+    fits = wanted.get("-type", kind) == kind
+    fits &= "-perm" not in wanted or int(found["mode"]) & 0o7777 == int(wanted["-perm"], 8)
+    return f"{path}\n".encode() if fits else b""
+
+
 def _below(
     call: Call, at: tuple[bytes, Place], wanted: dict[str, str], depth: int, *, cross: bool
 ) -> list[bytes]:
@@ -255,10 +270,11 @@ def _below(
     name, place = at
     shown = depth >= int(wanted.get("-mindepth", "0"))
     shown &= "-type" not in wanted or _TYPES.get(wanted["-type"]) == place.node.kind
+    shown &= "-perm" not in wanted or place.node.mode == int(wanted["-perm"], 8)
     last = wide(name.rstrip(b"/").rpartition(b"/")[2] or name)
     shown &= "-name" not in wanted or fnmatchcase(last, wanted["-name"])
     found = [name + (b"\0" if "-print0" in wanted else b"\n")] if shown else []
-    if place.node.kind != "/" or depth >= int(wanted.get("-maxdepth", "999")):
+    if place.node.kind != "/" or "-prune" in wanted or depth >= int(wanted.get("-maxdepth", "999")):
         return found
     space = space_of(call)
     space.stamp(place)
