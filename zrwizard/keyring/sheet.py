@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from datetime import UTC, datetime
 
 from zrwizard.freebsd import cksum
@@ -22,33 +21,32 @@ from zrwizard.keyring.store import (
     Record,
 )
 
-WIDTH = 80
 LENGTH = 60
 
 _LOSS = (
-    "The bundle lost (both of its files, and this directory): nobody can open the disk any",
-    "more, and no backup on it can be read, by anyone, ever. Keep copies in two houses, and",
-    "none of them on the server.",
-    "The bundle's passphrase lost: the same, as soon as this directory is gone too. While the",
+    "The bundle lost (both of its files, and this directory): nobody can open the disk any more, "
+    "and no backup on it can be read, by anyone, ever. Keep copies in two houses, and none of "
+    "them on the server.",
+    "The bundle's passphrase lost: the same, as soon as this directory is gone too. While the "
     "directory is there, write a new bundle with a new passphrase:",
     "    zrwizard keys escrow {name} --new-passphrase",
-    "The CA's passphrase lost: nothing is lost on the disk, but no certificate can be issued",
-    "any more, and the login key does not open. Set the server up again from its console.",
-    "The bundle stolen: it is as strong as its passphrase. The directory or the geli key",
-    "stolen: whoever has the disk too can read it. Make a new vault, and erase the old one.",
-    "The sheet stolen: it tells what to look for, and opens nothing.",
+    "The CA's passphrase lost: nothing is lost on the disk, but no certificate can be issued any "
+    "more, and the login key does not open. Set the server up again from its console.",
+    "The bundle stolen: it is as strong as its passphrase. The directory or the geli key stolen: "
+    "whoever has the disk too can read it. Make a new vault, and erase the old one.",
+    "This sheet stolen: it tells what to look for, and opens nothing.",
 )
 _LOSS_PLAIN = (
-    "The bundle lost, or its passphrase: nothing is lost on the disk, which is not encrypted.",
-    "The keys are made again with zrwizard server, from the server's console.",
-    "The CA's passphrase lost: no certificate can be issued any more, and the login key does",
-    "not open. Set the server up again from its console.",
+    "The bundle lost, or its passphrase: nothing is lost on the disk, which is not encrypted. The "
+    "keys are made again with zrwizard server, from the server's console.",
+    "The CA's passphrase lost: no certificate can be issued any more, and the login key does not "
+    "open. Set the server up again from its console.",
 )
 
 
 def text(keyring: Keyring) -> str:
     """Return the sheet of `keyring` as it is now. Raises `KeyringError`."""
-    blocks = [_laid_out(section) for section in _sections(keyring)]
+    blocks = [[one.title.upper(), "", *one.laid_out(), ""] for one in _sections(keyring)]
     return _paged(blocks, f"Backup server {keyring.name}")
 
 
@@ -72,7 +70,7 @@ def _sections(keyring: Keyring) -> list[Section]:
     if note is not None:
         found.append(hand.opening(record, note.iterations))
     place = Section(
-        "The commands below", (f"They are typed in {keyring.directory},", "where the keys are.")
+        "The commands below", ("They are typed where the keys are:", f"    cd {keyring.directory}")
     )
     found += [place, *hand.sections(record), _certificates(record)]
     if record.notes:
@@ -131,31 +129,6 @@ def _day(seconds: int) -> str:
 
 
 # --- on paper -------------------------------------------------------------------------------------
-
-
-def _laid_out(section: Section) -> list[str]:
-    rows = [section.title.upper(), ""]
-    for line in section.lines:
-        rows += _wrapped(line)
-    return [*rows, ""]
-
-
-def _wrapped(line: str) -> list[str]:
-    """Return a line as rows of at most 80 columns; a command goes on behind a backslash."""
-    if len(line) <= WIDTH:
-        return [line]
-    indent = " " * (len(line) - len(line.lstrip()))
-    command = len(indent) >= 4
-    parts = textwrap.wrap(
-        line.strip(),
-        WIDTH - len(indent) - (4 if command else 0),
-        break_long_words=not command,
-        break_on_hyphens=False,
-    )
-    if not command:
-        return [indent + part for part in parts]
-    rows = [indent + ("  " if number else "") + part for number, part in enumerate(parts)]
-    return [f"{row} \\" for row in rows[:-1]] + rows[-1:]
 
 
 def _paged(blocks: list[list[str]], title: str) -> str:

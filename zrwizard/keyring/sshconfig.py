@@ -28,7 +28,7 @@ _COMMON = """\
     CertificateFile {certificate}
     IdentitiesOnly yes
     UserKnownHostsFile {known}
-    GlobalKnownHostsFile none
+    GlobalKnownHostsFile /dev/null
     StrictHostKeyChecking yes
     UpdateHostKeys no
     VerifyHostKeyDNS no
