@@ -187,11 +187,11 @@ deliver() { # deliver REQUEST...
     [ "$shape" = vault ] || die 77 "This disk takes no key: it is not encrypted."
     exec 3<&0 </dev/null
     left=25 more=''
-    until host=$(readlink "$RUN/$name+hold"); want=$RUN/$host/open/want; ln -sn "$me" "$want/by" 2>/dev/null; do
-        [ ! -L "$want/by" ] || die 75 "The disk has its key, or is just being given it."
-        [ $((left -= 1)) -ge 0 ] || { [ -z "$more" ] && alive "$host" && more=1 left=$((wait * 5)); } ||
-            die 70 "Nothing waits for a key."
-        sleep 0.2
+    until host=$(readlink "$RUN/$name+hold"); want=$RUN/$host/open/want
+        alive "$host" && ln -sn "$me" "$want/by" 2>/dev/null; do
+        [ ! -L "$want/by" ] || ! alive "$host" || die 75 "The disk has its key, or is just being given it."
+        [ -n "$more" ] || ! alive "$host" || more=1 left=$((wait * 5))
+        [ $((left -= 1)) -ge 0 ] && sleep 0.2 || die 70 "Nothing waits for a key."
     done
     { command exec 4<>"$want/result" 5<>"$want/count"; } 2>/dev/null || die 70 "What waited for the key has ended."
     disk=$(cat "$RUN/$host/disk") status='' amount=''
