@@ -126,8 +126,8 @@ class ZrApp(App[int], inherit_bindings=False):
     @property
     def trail(self) -> tuple[str, ...]:
         """The pages of what is under way, for the first row."""
-        looking = self._intent is not None and self._intent.flow == "preview"
-        return bars.PREVIEW if looking else bars.PAGES
+        flow = self._intent.flow if self._intent is not None else ""
+        return {"preview": bars.PREVIEW, "server": bars.SERVER}.get(flow, bars.PAGES)
 
     @property
     def page(self) -> Page:
@@ -234,7 +234,7 @@ class ZrApp(App[int], inherit_bindings=False):
             return
         words = (
             "The run stops after the command that is running. A transfer goes on on the machine "
-            "itself. Start the same restore again to go on; what is proven is skipped."
+            "itself. Start the same again to go on; what is proven is skipped."
             if isinstance(self._page, RunPage)
             else "No disk has been touched. What was answered is asked again the next time."
         )

@@ -48,6 +48,10 @@ _ABOUT = {
 }
 
 
+_NEW = "A new secret, which is typed twice. The first time:"
+_AGAIN = "Once more, so that a slip is noticed:"
+
+
 class QuestionPage(Page):
     """Asks one question; the answer goes to the desk."""
 
@@ -62,6 +66,7 @@ class QuestionPage(Page):
         super().__init__()
         self._problem = problem
         self._before = before
+        self._first: Secret | None = None
         self._done = False
 
     @property
@@ -109,7 +114,9 @@ class QuestionPage(Page):
                 label = "Its file, such as ~/.ssh/id_ed25519 (the mode must be 0600):"
                 yield Static(label, classes="label")
                 yield Field("", id="path")
-            case EnterSecret():
+            case EnterSecret(twice=twice):
+                if twice:
+                    yield Static(_NEW, classes="label", id="hint", markup=False)
                 yield SecretBox(id="secret")
             case Agree():
                 yield Lines(id="text-shown")
@@ -184,10 +191,21 @@ class QuestionPage(Page):
 
     def _reply_secret(self, question: EnterSecret) -> None:
         box = self.query_one("#secret", SecretBox)
-        if len(box):
-            self._reply(box.take(question.secret))
-        else:
+        if not len(box):
             self.complain("Nothing was typed yet.")
+            return
+        typed = box.take(question.secret)
+        if not question.twice or typed == self._first:
+            self._reply(typed)
+            return
+        first, self._first = self._first, None
+        if first is not None:
+            self.complain("The two are not the same. Type it anew.")
+            self.zr.put_text(self.query_one("#hint", Static), _NEW)
+            return
+        self._first = typed
+        self.query_one("#problem", Static).display = False
+        self.zr.put_text(self.query_one("#hint", Static), _AGAIN)
 
     def _reply_file(self, question: EnterSecret) -> None:
         path = self.query_one("#path", Input).value.strip()
@@ -241,4 +259,5 @@ def _hint(question: Enter) -> str:
 def page_name(page: str) -> str:
     """Return the breadcrumb's word for a flow's page."""
     words = {"login": "Source", "server": "Source", "disks": "Disk", "layout": "Disk"}
+    words["placing"] = "System"
     return words.get(page.lower(), page.capitalize())

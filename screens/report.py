@@ -36,7 +36,7 @@ class ReportPage(Page):
         "The run is over. The first lines say how it ended and what to do now; below is the "
         "report, which is also a Markdown file at the path shown.\n"
         "If it did not end well, nothing is hidden: the report names the step, the command and "
-        "its answer. Starting the same restore again looks at the machine first, skips what is "
+        "its answer. Starting the same again looks at the machine first, skips what is "
         "proven, and goes on from there."
     )
 

@@ -16,9 +16,12 @@ from screens.widgets.field import Field
 from screens.widgets.lines import Lines, Row
 from screens.words import DANGER, size
 from zrwizard.export import to_markdown, to_sh
-from zrwizard.plan import Danger, Plan, Step, typed_text
+from zrwizard.plan import Action, Danger, Edit, Fetch, Local, Plan, Send, Step, typed_text
 
 TRIES = 3
+BESIDE = Edit | Fetch | Send | Local
+"""What is not typed on the machine as it stands in the plan: files, and acts on this one."""
+_INDENT = 13
 
 
 def plan_rows(plan: Plan) -> Iterator[Row]:
@@ -42,9 +45,23 @@ def _step_rows(number: int, step: Step) -> Iterator[Row]:
     yield Row(f"     why:    {printable(step.why)}", "", 13)
     yield from _text_rows("look:  ", step.look, "")
     yield from _text_rows("check: ", step.guard, "")
-    yield from _text_rows("types: ", typed_text(step.action), "typed")
+    yield from _action_rows(step.action)
     yield from _text_rows("proof: ", step.proof, "")
     yield Row("")
+
+
+def _action_rows(action: Action) -> Iterator[Row]:
+    """Yield what is typed, or done; the lines of an edit by what becomes of them."""
+    label = "does:  " if isinstance(action, BESIDE) else "types: "
+    rows = list(_text_rows(label, typed_text(action), "typed"))
+    if not isinstance(action, Edit):
+        yield from rows
+        return
+    for row in rows:
+        mark = row.text[_INDENT : _INDENT + 1]
+        heading = row.text[_INDENT : _INDENT + 4] in {"+++ ", "--- "}
+        kind = {"+": "added", "-": "removed", "w": "typed"}.get(mark, "")
+        yield Row(row.text, "" if heading else kind, row.indent)
 
 
 def _text_rows(label: str, text: str | None, kind: str) -> Iterator[Row]:
@@ -53,7 +70,7 @@ def _text_rows(label: str, text: str | None, kind: str) -> Iterator[Row]:
     rows = printable(text).rstrip("\n").split("\n")
     yield Row(f"     {label} {rows[0]}", kind, 15)
     for row in rows[1:]:
-        yield Row(f"             {row}", kind, 15)
+        yield Row(f"{' ' * _INDENT}{row}", kind, 15)
 
 
 class ReviewPage(Page):
@@ -102,7 +119,9 @@ class ReviewPage(Page):
     ABOUT = (
         "Nothing of this plan has been done yet. Every command is listed in order: why it is "
         "needed, what is looked at (done already?), what is checked right before it, what is "
-        "typed, and what proves it afterwards.\n"
+        "typed, and what proves it afterwards. What is done and not typed (files that are changed, "
+        "and what happens on this machine) is marked `does`; of a file, + lines come and - lines "
+        "go.\n"
         "A step marked !! ERASES destroys what stands beside the mark. The disk is looked at "
         "again right before each of them; if it is not the same disk any more, the run stops.\n"
         "To start, type the disk's identity as shown: its serial number, or its name and size. "

@@ -15,10 +15,11 @@ from screens.commands import Command
 from screens.desk import News
 from screens.page import Page
 from screens.peek import Peek
+from screens.review import BESIDE
 from screens.style import printable
 from screens.widgets.lines import Lines, Row
 from screens.widgets.meter import bar, spark
-from screens.words import WORRIES, percent, size, span
+from screens.words import percent, size, span, worry
 from zrwizard.plan import Danger, Leave, Plan
 from zrwizard.run.events import (
     Answered,
@@ -88,6 +89,7 @@ class RunPage(Page):
     def __init__(self, plan: Plan | None, title: str) -> None:
         super().__init__()
         self._title = plan.title if plan else title
+        self._flow = plan.flow if plan else ""
         steps = plan.steps if plan else ()
         self._steps = {step.id: _Shown(step.title, danger=step.danger) for step in steps}
         self._now = ""
@@ -100,6 +102,7 @@ class RunPage(Page):
         self._progress: Progress | None = None
         self._peek: Peek | None = None
         self._leaving = {step.id for step in steps if isinstance(step.action, Leave)}
+        self._done = {step.id for step in steps if isinstance(step.action, BESIDE)}
         self._note = ""
         self._since = time.monotonic()
         self._drawn = 0.0
@@ -149,7 +152,7 @@ class RunPage(Page):
                 self._start(item)
             case Typed(text=text, step=step, role=role):
                 if step in {self._now, ""}:
-                    self._typed = f"{_ROLES.get(role, role)}: {text.strip()}"
+                    self._typed = f"{self._role(role)}: {text.strip()}"
                     self._answer, self._bad = "", False
             case Answered(output=output, status=status, step=step):
                 if step in {self._now, ""}:
@@ -166,6 +169,10 @@ class RunPage(Page):
                 self._note = text
             case _:
                 pass
+
+    def _role(self, role: str) -> str:
+        """Return what is done now; what is done by files, or on this machine, is not typed."""
+        return "does" if role == "act" and self._now in self._done else _ROLES.get(role, role)
 
     def _start(self, event: StepStarted) -> None:
         shown = self._steps.setdefault(event.step, _Shown(event.title, danger=event.danger))
@@ -228,10 +235,9 @@ class RunPage(Page):
         answer = self._answer.strip().split("\n")[-1]
         self._put("#answer", ("!! " if self._bad and answer else "   ") + answer[:400])
         self._put("#note", self._note)
-        worry = WORRIES.get(self._phase, "")
         following = [s.title for s in self._steps.values() if s.mark is Mark.WAITS]
         after = f"Next: {following[0]}." if following else "This is the last step."
-        self._put("#next", f"{after} {worry}".strip())
+        self._put("#next", f"{after} {worry(self._flow, self._phase)}".strip())
 
     def _draw_transfer(self) -> None:
         box = self.query_one("#transfer")

@@ -41,19 +41,42 @@ WORRIES: dict[str, str] = {
     Phase.LOGIN: (
         "The server may refuse the account or show another host key; nothing was written to a disk."
     ),
-    Phase.DISK: (
-        "If it stops here the disk is empty or half prepared: start the same restore again."
+    Phase.KEYS: (
+        "Keys are made and kept on this machine only; if it stops, the same ones are used again."
     ),
-    Phase.POOL: "If it stops here the new pool holds nothing yet: start the same restore again.",
+    Phase.DISK: "If it stops here the disk is empty or half prepared: start the same again.",
+    Phase.ESCROW: "Nothing goes on before the bundle was opened again and compared.",
+    Phase.POOL: "If it stops here the new pool holds nothing yet: start the same again.",
     Phase.TRANSFER: (
         "The stream runs on the machine itself; a lost console or closed window does not stop it."
     ),
     Phase.BOOT: "The data is on the disk; now what makes it boot is set. It can be repeated.",
+    Phase.ACCESS: (
+        "The old ssh stays until a login through the new one has worked: nobody is locked out."
+    ),
+    Phase.RECEIVER: "If it stops here the server takes no backups yet: start the same again.",
+    Phase.SYSTEM: (
+        "A copy of each old file stays beside it; what somebody changed meanwhile is not touched."
+    ),
+    Phase.TRIAL: "Only test data is sent; the disk is closed again whatever happens.",
     Phase.PROOF: "Only reading and comparing now; a difference is reported, nothing is repaired.",
     Phase.FINISH: (
         "If the machine does not come back, its console shows why; the pool is exported and whole."
     ),
 }
+
+_OTHERWISE: dict[tuple[str, str], str] = {
+    ("server", Phase.POOL): (
+        "If it stops here the disk may still be open there: start the same again, which closes it."
+    ),
+    ("server", Phase.FINISH): "All of it works; now it is written down.",
+}
+
+
+def worry(flow: str, phase: str) -> str:
+    """Return what a stop in `phase` means in the flow called `flow`."""
+    return _OTHERWISE.get((flow, phase), WORRIES.get(phase, ""))
+
 
 OUTCOME = {
     Exit.DONE: "Done",

@@ -17,6 +17,7 @@ from zrwizard.secrets import Secret, Secrets
 if TYPE_CHECKING:
     from screens.app import Desk, Entry, Intent
     from zrwizard.cli import Request
+    from zrwizard.run.operator import Operator
     from zrwizard.shell.api import Shell
 
 FULL, CONSOLE = "full", "console"
@@ -47,7 +48,7 @@ def run(request: Request | None, *, secrets: Secrets, state_dir: Path, style: st
 
     # The worker's thread reads a million lines while the screens must still answer keys.
     sys.setswitchinterval(SWITCH)
-    worker = Worker(secrets, state_dir)
+    worker = Worker(secrets, state_dir, None if request is None else request.keys)
     app = ZrApp(
         lambda: entries(state_dir),
         worker,
@@ -103,7 +104,7 @@ def entries(state_dir: Path) -> tuple[Entry, ...]:
     from screens.app import Entry, Intent  # noqa: PLC0415
     from zrwizard.cli import flow_named  # noqa: PLC0415
 
-    restore, preview = flow_named("restore"), flow_named("preview")
+    restore, preview, server = map(flow_named, ("restore", "preview", "server"))
     return (
         *_unfinished(state_dir),
         Entry(
@@ -120,6 +121,21 @@ def entries(state_dir: Path) -> tuple[Entry, ...]:
             "The same restore on simulated machines inside this program. Nothing of this "
             "computer, and nothing of any other, is touched.",
             Intent(restore.name, "Rehearsal", console="rehearsal://restore"),
+        ),
+        Entry(
+            server.name,
+            "Set up a backup server",
+            "An old computer and a disk become a locked-down backup server for another house: the "
+            "disk encrypted with a key that only you have, ssh keys that can do one thing each. "
+            "The bad day is rehearsed at once: cut lines, a thief, a restore.",
+            Intent(server.name, server.title),
+        ),
+        Entry(
+            "rehearse-server",
+            "Rehearse a set-up (safe practice)",
+            "The same set-up of a simulated computer inside this program, with keys that are "
+            "thrown away afterwards. Nothing real is touched.",
+            Intent(server.name, "Rehearsal", console="rehearsal://server"),
         ),
         Entry(
             preview.name,
@@ -185,12 +201,14 @@ def _intent(request: Request) -> Intent:
 class Worker:
     """Does an intent from the console to the report, in the thread that calls it.
 
-    `last_words` are warnings that came when no screen was there any more to show them.
+    `keys` is where the directories of keys are, None for the usual place. `last_words` are
+    warnings that came when no screen was there any more to show them.
     """
 
-    def __init__(self, secrets: Secrets, state_dir: Path) -> None:
+    def __init__(self, secrets: Secrets, state_dir: Path, keys: Path | None = None) -> None:
         self._secrets = secrets
         self._state_dir = state_dir
+        self._keys = keys
         self._used: set[str] = set()
         self.last_words: list[str] = []
 
@@ -204,11 +222,15 @@ class Worker:
             return self._rehearse(desk, name or "restore")
         if desk.intent.flow == PREVIEW:
             return self._look(desk, console, self._state_dir)
-        return self._run(desk, console, self._state_dir, fresh=desk.intent.fresh)
+        from zrwizard.cli import operator_of  # noqa: PLC0415
+
+        operator = operator_of(desk.intent.flow, self._keys, self._secrets)
+        return self._run(desk, console, self._state_dir, operator, fresh=desk.intent.fresh)
 
     def _rehearse(self, desk: Desk, name: str) -> RunFinished:
         """Run it on simulated machines: new ones once a restore on them had begun."""
         from zrwizard import rehearse  # noqa: PLC0415 - the simulated machines load slowly
+        from zrwizard.cli import REHEARSALS  # noqa: PLC0415
         from zrwizard.rehearsal import Rehearsal, RehearsalUnavailable  # noqa: PLC0415
 
         try:
@@ -224,15 +246,23 @@ class Worker:
                 # console's own one is given so that it is never asked for.
                 self._secrets.add(Secret("console", made.scenario.root_password))
                 kept = self._state_dir / "practice"
-                finished = self._run(desk, made.url, kept, fresh=True, interval=0.5)
+                operator = rehearse.operator(made, self._secrets, kept)
+                finished = self._run(desk, made.url, kept, operator, fresh=True, interval=0.5)
                 if finished.report:
                     self._used.add(name)
                 return rehearse.judged(made, finished)
         except (RehearsalUnavailable, ValueError) as error:
-            return RunFinished(Exit.USAGE, str(error), "Rehearsals: rehearsal://restore.", "", 0.0)
+            return RunFinished(Exit.USAGE, str(error), REHEARSALS, "", 0.0)
 
     def _run(
-        self, desk: Desk, console: str, state_dir: Path, *, fresh: bool, interval: float = 2.0
+        self,
+        desk: Desk,
+        console: str,
+        state_dir: Path,
+        operator: Operator | None,
+        *,
+        fresh: bool,
+        interval: float = 2.0,
     ) -> RunFinished:
         from zrwizard.cli import flow_named  # noqa: PLC0415
         from zrwizard.wizard import Wizard  # noqa: PLC0415
@@ -248,6 +278,7 @@ class Worker:
             console=console,
             fresh=fresh,
             interval=interval,
+            operator=operator,
         ).run()
 
     def _rehearse_look(self, desk: Desk, name: str) -> RunFinished:

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -35,7 +35,8 @@ REHEARSALS = "Rehearsals: rehearsal://restore, rehearsal://server."
 class Request:
     """What a front end gets: a flow on a console, and everything that was given beforehand.
 
-    `operator` is this machine's side of a flow that has one; `headless` closes it in the end.
+    `keys` is where the directories of keys are, None for the usual place. `operator` is this
+    machine's side of a headless flow that has one; it is closed in the end.
     """
 
     flow: Flow
@@ -45,6 +46,7 @@ class Request:
     state_dir: Path
     fresh: bool = False
     style: str = "auto"
+    keys: Path | None = None
     operator: Operator | None = None
 
 
@@ -156,7 +158,8 @@ def _guided(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int:
     front = Headless(
         flow, request.answers, secrets, args.confirm_erase, printer(args, show_plan is not None)
     )
-    return headless(request, front, show_plan=show_plan).exit
+    operator = operator_of(flow.name, request.keys, secrets)
+    return headless(replace(request, operator=operator), front, show_plan=show_plan).exit
 
 
 def _request(args: argparse.Namespace, flow: Flow, secrets: Secrets, state_dir: Path) -> Request:
@@ -182,7 +185,7 @@ def _request(args: argparse.Namespace, flow: Flow, secrets: Secrets, state_dir: 
         state_dir,
         args.fresh,
         args.style,
-        operator_of(flow.name, _keys(args), secrets),
+        _keys(args),
     )
 
 

@@ -10,6 +10,7 @@ from textual.widget import Widget
 from screens.commands import Command
 
 PAGES = ("Connect", "Network", "Source", "Disk", "Review", "Run", "Report")
+SERVER = ("Connect", "Purpose", "Disk", "Access", "Keys", "System", "Review", "Run", "Report")
 PREVIEW = ("Connect", "Tree", "Snapshots", "Changes", "Path")
 
 

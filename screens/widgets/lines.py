@@ -24,7 +24,7 @@ class Row:
     indent: int = 0
 
 
-KINDS = ("dim", "strong", "danger", "good", "typed")
+KINDS = ("dim", "strong", "danger", "good", "typed", "added", "removed")
 
 
 def wrap(row: Row, width: int) -> list[Row]:
@@ -61,7 +61,11 @@ class Lines(Widget, can_focus=True):
     Lines > .lines--danger { color: $error; text-style: bold; }
     Lines > .lines--good { color: $success; }
     Lines > .lines--typed { color: $primary; }
+    Lines > .lines--added { color: $success; }
+    Lines > .lines--removed { color: $error; }
     Lines:ansi > .lines--dim { color: ansi_default; }
+    Lines:ansi > .lines--added { color: ansi_default; }
+    Lines:ansi > .lines--removed { color: ansi_default; }
     """
 
     def __init__(self, *, limit: int = 20000, follow: bool = False, id: str | None = None) -> None:

@@ -28,7 +28,7 @@ from zrwizard.plan import (
     Send,
     Step,
 )
-from zrwizard.run.events import Answered, Event, Exit, Note, StepDone, Typed
+from zrwizard.run.events import Answered, Event, Exit, StepDone, Typed
 from zrwizard.run.executor import Run
 from zrwizard.run.journal import MAIN, Journal
 from zrwizard.run.operator import MissingSecret, OperatorError, Say
@@ -88,7 +88,7 @@ class Bench:
             journal.close()
 
     def told(self, kind: type[Event]) -> list[str]:
-        names = {Typed: "text", Answered: "output", Note: "text"}
+        names = {Typed: "text", Answered: "output"}
         return [getattr(e, names[kind]) for e in self.events if isinstance(e, kind)]
 
     def written(self) -> bytes:
@@ -114,6 +114,17 @@ def test_a_key_that_rests_with_the_operator_is_fed_and_shown_nowhere(bench: Benc
     assert bench.told(Typed) == [f"{text} < <secret:geli-key>"]
     assert bench.told(Answered) == ["<secret:geli-key>"]
     assert KEY.reveal().strip() not in bench.written()
+
+
+def test_the_key_of_an_earlier_run_in_this_process_is_not_taken_for_this_ones(
+    bench: Bench,
+) -> None:
+    assert bench.side
+    bench.secrets.add(Secret("geli-key", "the key of a rehearsal"))
+    bench.side.kept["geli-key"] = KEY
+    assert bench.do(Feed('sha256sum >"$ROOT/sum"', "geli-key")).exit is Exit.DONE
+    given = (bench.root / "sum").read_text().split()[0]
+    assert given == hashlib.sha256(KEY.reveal()).hexdigest()
 
 
 def test_a_fed_command_that_fails_is_a_failed_step(bench: Bench) -> None:
@@ -334,10 +345,13 @@ def test_an_act_tells_what_it_does_and_what_is_so_now(bench: Bench) -> None:
     bench.side.acts["keys"] = keys
     assert bench.do(local("keys")).exit is Exit.DONE
     assert bench.told(Typed) == ["on this machine: ssh-keygen # keys"]
-    assert bench.told(Note) == ["random bytes are read", "keys of knox are written"]
-    assert bench.told(Answered) == ["Six keys are there."]
+    assert bench.told(Answered) == [
+        "random bytes are read",
+        "keys of knox are written",
+        "Six keys are there.",
+    ]
     kinds = [type(event) for event in bench.events]
-    assert kinds.index(Note) < kinds.index(Answered) < kinds.index(StepDone)
+    assert kinds.index(Typed) < kinds.index(Answered) < kinds.index(StepDone)
 
 
 def test_a_missing_passphrase_is_asked_for_and_a_wrong_one_again(bench: Bench) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from zrwizard.plan import Plan, Step, from_json
+from zrwizard.plan import Edit, Fetch, Local, Plan, Send, Step, from_json
 from zrwizard.run.events import Exit
 from zrwizard.run.journal import MAIN
 
@@ -19,6 +19,18 @@ _WORDS = {
     Exit.UNREACHABLE: "stopped: a machine could not be reached",
     Exit.INTERRUPTED: "interrupted",
 }
+
+
+_TOLD = (
+    "source.dataset",
+    "source.snapshot",
+    "source.boot_environment",
+    "target.pool",
+    "server.name",
+    "server.shape",
+    "disk.pool",
+)
+"""The answers that say what the machine is now."""
 
 
 @dataclass(slots=True)
@@ -34,6 +46,7 @@ class Story:
     failed: dict[str, str] = field(default_factory=dict)
     proofs: dict[str, int] = field(default_factory=dict)
     shown: dict[str, str] = field(default_factory=dict)
+    acted: dict[str, str] = field(default_factory=dict)
     transfers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     end: Mapping[str, Any] = field(default_factory=dict)
@@ -45,7 +58,8 @@ def render(records: Iterable[Mapping[str, Any]]) -> str:
     plan = story.plan
     parts = [_title(story), _machine(story)]
     if plan is not None:
-        parts += [_sent(story), _proofs(story, plan), _steps(story, plan)]
+        parts += [_sent(story), _changed(story, plan), _here(story, plan)]
+        parts += [_proofs(story, plan), _steps(story, plan)]
     parts += [_notes(story), _next(story)]
     return "\n".join(part for part in parts if part)
 
@@ -91,6 +105,8 @@ def _event(story: Story, event: Mapping[str, Any]) -> None:
         case "Answered" if event["role"] == "proof":
             story.proofs[step] = int(event["status"])
             story.shown[step] = str(event["output"])
+        case "Answered" if event["role"] == "act" and event["status"] == 0:
+            story.acted[step] = str(event["output"])
         case "Progress":
             story.transfers[step] = event
         case "Note" if event["level"] != "info":
@@ -125,7 +141,7 @@ def _machine(story: Story) -> str:
         kind = f", {disk.descr}" if disk.descr else ""
         rows.append(("Disk", f"`{disk.name}`, {serial}, {size(disk.size)}{kind}"))
         rows.append(("It held", disk.summary))
-    for key in ("source.dataset", "source.snapshot", "source.boot_environment", "target.pool"):
+    for key in _TOLD:
         if story.answers.get(key):
             rows.append((key, f"`{story.answers[key]}`"))
     table = "\n".join(f"| {_cell(name)} | {_cell(value)} |" for name, value in rows)
@@ -150,6 +166,35 @@ def _sent(story: Story) -> str:
             lines.append(f"* The pool holds {size(view['used'])}.")
     lines += ["", "Received bytes are the network card's count: ssh's overhead is in them.", ""]
     return "\n".join(lines)
+
+
+def _changed(story: Story, plan: Plan) -> str:
+    edits = [
+        (step.action, story.acted[step.id])
+        for step in plan.steps
+        if isinstance(step.action, Edit) and step.id in story.acted
+    ]
+    if not edits:
+        return ""
+    lines = ["## Files of the system", ""]
+    lines += [
+        f"* `{edit.path}`: {_cell(said) or 'written, there was none'}" for edit, said in edits
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _here(story: Story, plan: Plan) -> str:
+    """What was done on the operator's machine; there an act's own last word is its proof."""
+    done = [
+        step
+        for step in plan.steps
+        if isinstance(step.action, Local | Fetch | Send) and step.id in story.acted
+    ]
+    if not done:
+        return ""
+    lines = ["## On your own machine", ""]
+    lines += [f"* {_cell(step.title)}: {_cell(story.acted[step.id])}" for step in done]
+    return "\n".join(lines) + "\n"
 
 
 def _proofs(story: Story, plan: Plan) -> str:
@@ -193,21 +238,35 @@ def _next(story: Story) -> str:
     if now:
         lines.append(f"* {now}")
     if _exit(story) is Exit.DONE:
-        lines += _AFTER
+        lines += _AFTER.get(story.plan.flow if story.plan else "", ())
     else:
         lines.append("* Nothing that was proven is lost: the same command goes on from there.")
     return "\n".join(lines) + "\n"
 
 
-_AFTER = (
-    "* Log in as a user of the restored system, with its passwords: the live system's are gone.",
-    "* Look at `ifconfig -l` and at the `ifconfig_…` lines of `/etc/rc.conf`: a new machine's "
-    "network cards may have other names, and a router may know the old MAC address.",
-    "* Look at `/etc/fstab` and `/boot/loader.conf` for device names of the old machine; swap is "
-    "on the label `gpt/swap0` where the plan made one.",
-    "* Take the next backup soon: an incremental stream from the restored snapshot proves that "
-    "the chain goes on (`zfs send -nv -i`).",
-)
+_AFTER = {
+    "restore": (
+        "* Log in as a user of the restored system, with its passwords: the live system's are "
+        "gone.",
+        "* Look at `ifconfig -l` and at the `ifconfig_…` lines of `/etc/rc.conf`: a new machine's "
+        "network cards may have other names, and a router may know the old MAC address.",
+        "* Look at `/etc/fstab` and `/boot/loader.conf` for device names of the old machine; swap "
+        "is on the label `gpt/swap0` where the plan made one.",
+        "* Take the next backup soon: an incremental stream from the restored snapshot proves that "
+        "the chain goes on (`zfs send -nv -i`).",
+    ),
+    "server": (
+        "* Print the sheet that lies beside the keys, and keep it with the server's papers: it "
+        "says how everything is done by hand. There is no secret on it.",
+        "* Carry a copy of the escrow bundle to another house, and its passphrase, on paper, to "
+        "a third place. If this machine is lost, nothing else opens the backups; nobody can "
+        "help where the bundle or the passphrase is lost too.",
+        "* `zrwizard keys check NAME` says what is about to expire; let it remind you once a "
+        "month.",
+        "* Take the first backup while the server still stands beside you, where the network is "
+        "fast; then carry it away.",
+    ),
+}
 
 
 def _exit(story: Story) -> Exit:

@@ -142,8 +142,12 @@ class Actor:
         return True
 
     def _secret(self, name: str) -> Secret:
-        """Return the secret `name`; from here on it is masked wherever something may show it."""
-        secret = self._secrets.get(name) or self._kept(name) or self._more(name, None)
+        """Return the secret `name`; from here on it is masked wherever something may show it.
+
+        What rests with the keys goes first: an earlier run, of another server or of a rehearsal,
+        may have left its own in this process.
+        """
+        secret = self._kept(name) or self._secrets.get(name) or self._more(name, None)
         if secret is None:
             missing = MissingSecret(name)
             raise StepError(missing.what, missing.now, missing.code)

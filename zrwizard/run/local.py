@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 
 from zrwizard.console.errors import Cancelled
 from zrwizard.plan import Local, Step, typed_text
-from zrwizard.run.events import Answered, Note, Typed
+from zrwizard.run.events import Answered, Typed
 from zrwizard.run.operator import Operator
 from zrwizard.run.outcome import StepError
 from zrwizard.run.telling import Teller
@@ -45,7 +45,7 @@ class Act:
         worker.start()
         while worker.is_alive():
             worker.join(_POLL)
-            self._tell(said)
+            self._tell(step, said, began)
             if self._cancel.is_set():
                 self._abandon(worker)
                 raise Cancelled("Stopped by the operator.", "Start zrwizard again to go on.")
@@ -55,7 +55,7 @@ class Act:
                     f"“{step.title}” did not end within {self._action.timeout:.0f} s.",
                     "Look at what it said last, and at the network. Start again: it goes on there.",
                 )
-        self._tell(said)
+        self._tell(step, said, began)
         result = ended.get_nowait()
         if isinstance(result, BaseException):
             raise result
@@ -67,12 +67,13 @@ class Act:
         except BaseException as error:
             ended.put(error)
 
-    def _tell(self, said: SimpleQueue[str]) -> None:
+    def _tell(self, step: Step, said: SimpleQueue[str], began: float) -> None:
         while True:
             try:
-                self._teller.emit(Note(said.get_nowait()))
+                text = said.get_nowait()
             except Empty:
                 return
+            self._teller.emit(Answered(step.id, "act", 0, text, time.monotonic() - began))
 
     def _abandon(self, worker: threading.Thread) -> None:
         self._operator.close()
