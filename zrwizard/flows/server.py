@@ -64,7 +64,13 @@ KEYS = (
     ),
     Key("disk.pool", "Name of the pool on it.", "backup", "backup"),
     Key("server.host", "Its address or name, as this machine reaches it now.", "192.0.2.20"),
-    Key("server.port", "The port of its sshd: 22 for a vault, 2223 for a plain server.", "22"),
+    Key(
+        "server.port",
+        "The port of its sshd when all is done; unless given, 22 for a vault, and 2223 for the one "
+        "that a plain server has besides.",
+        "22",
+        "22",
+    ),
     Key(
         "server.trial_port",
         "Only for a vault: where the new sshd is tried before the old one is replaced.",

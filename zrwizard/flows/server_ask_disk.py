@@ -77,10 +77,14 @@ class Gate:
         if any(self.kept(disk) or not self.reason(disk, named=True) for disk in target.disks):
             return None
         rows = [f"{disk.name}: {self.reason(disk, named=True)}" for disk in target.disks]
+        ours = next((disk for disk in target.disks if self.belongs(disk)), None)
         return Problem(
             KEY,
             f"No disk can hold the backups ({'; '.join(rows) or 'there is none'}).",
-            "Plug in the disk that is meant (nothing that matters may be on it), then look again.",
+            self.advice(ours)
+            if ours
+            else "Plug in the disk that is meant (nothing that matters may be on it), then look "
+            "again.",
         )
 
     def belongs(self, disk: DiskFacts) -> bool:

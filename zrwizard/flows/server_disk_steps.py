@@ -350,7 +350,7 @@ def _encryption(plans: Plans) -> list[Step]:
                 f"{geli.try_key(provider)} || "
                 + shtext.refuse(
                     f"The key does not open {provider}: it did not arrive whole. Nothing is on "
-                    f"that disk yet; type `geli clear {provider}` there, then start again."
+                    f"that disk yet; type: geli clear {provider}, and start again."
                 ),
                 KEY,
             ),

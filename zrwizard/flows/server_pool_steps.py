@@ -111,7 +111,7 @@ def _kept(plans: Plans) -> Step:
             f"{imported} || "
             + shtext.refuse(
                 f"{vessel.device} holds no pool called {pool} that could be imported. Look with "
-                "`zpool import` there; give its name as disk.pool. If the disk was never "
+                "zpool import there; give its name as disk.pool. If the disk was never "
                 "finished, start with another name for the server."
             ),
             timeout=180,

@@ -60,7 +60,7 @@ def refuses(plans: Plans) -> str:
     for role in roles:
         run = sh.command(receiver.PATH, plans.name, role)
         texts.append(
-            f"o=$(SSH_ORIGINAL_COMMAND=sh {run} </dev/null 2>&1)\n"
+            f"o=$(SSH_ORIGINAL_COMMAND='id -un' {run} </dev/null 2>&1)\n"
             "r=$?\n"
             f"[ \"$r\" -eq {_REFUSED} ] || {{ printf 'The receiver answered with %s: %s\\n' "
             '"$r" "$o" >&2; exit 1; }'
