@@ -1,4 +1,4 @@
-"""The same restore on simulated machines: started here, reached like real ones, judged after."""
+"""The same flows on simulated machines: started here, reached like real ones, judged after."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from zrwizard import cli
+from zrwizard import cli, rehearse_server
 from zrwizard.arguments import parser
 from zrwizard.flows.moves import Answers
 from zrwizard.headless import Headless, Printer
 from zrwizard.rehearsal import Rehearsal, RehearsalUnavailable
 from zrwizard.rehearsal.previewhost import NEWER, OLDER, TREE
 from zrwizard.run.events import Event, Exit, Note, RunFinished
+from zrwizard.run.operator import Operator
 from zrwizard.secrets import Secret, Secrets
 
 SCHEME = "rehearsal://"
@@ -50,6 +51,8 @@ def machines(name: str, *, seed: int = 1, speed: float = SCREEN_SPEED) -> Rehear
 
 def words(made: Rehearsal) -> tuple[tuple[str, str], ...]:
     """Return what an operator of the rehearsal must know: (what, value) pairs."""
+    if made.scenario.box:
+        return rehearse_server.words(made)
     told = answers(made)
     return (
         ("backup server", told["server.host"]),
@@ -61,7 +64,9 @@ def words(made: Rehearsal) -> tuple[tuple[str, str], ...]:
 
 
 def answers(made: Rehearsal) -> Answers:
-    """Return the answers with which the rehearsed restore goes through."""
+    """Return the answers with which the rehearsed restore or set-up goes through."""
+    if made.scenario.box:
+        return rehearse_server.answers(made)
     return Answers(
         {
             "network.mode": "dhcp",
@@ -141,35 +146,79 @@ def preview(made: Rehearsal, secrets: Secrets, state_dir: Path, *, json: bool) -
 
 
 def rehearse(made: Rehearsal, printer: Printer, secrets: Secrets, state_dir: Path) -> int:
-    """Run the restore on `made` without a person; 0 only if the simulated disk would boot."""
-    secrets.add(Secret("server", made.scenario.password))
-    secrets.add(Secret("console", made.scenario.root_password))
-    flow = cli.flow_named("restore")
+    """Run restore or server on `made` without a person; 0 only if what came of it would do."""
+    printer.show(Note(_told(made), "info"))
+    give(made, secrets)
+    flow = cli.flow_named("server" if made.scenario.box else "restore")
     given = answers(made)
     judge = _Judge(printer)
     front = Headless(flow, given, secrets, made.scenario.disk_serial, judge)
-    request = cli.Request(flow, made.url, given, secrets, state_dir / "rehearsals", fresh=True)
+    request = cli.Request(
+        flow,
+        made.url,
+        given,
+        secrets,
+        state_dir / "rehearsals",
+        fresh=True,
+        operator=operator(made, secrets, state_dir),
+    )
     finished = cli.headless(request, front, interval=_POLL)
     verdict = judged(made, finished)
-    for text in (*made.would_boot(), *made.accidents):
+    for text in (*missing(made), *made.accidents):
         printer.show(Note(text, "warning"))
     printer.show(verdict)
     return verdict.exit
 
 
+def _told(made: Rehearsal) -> str:
+    known = ", ".join(f"{what} {value}" for what, value in words(made))
+    return f"Rehearsal, nothing is real: {known}."
+
+
+def give(made: Rehearsal, secrets: Secrets) -> None:
+    """Put the secrets of `made`, which are printed with it, among those that are given."""
+    if made.scenario.box:
+        rehearse_server.give(made, secrets)
+        return
+    secrets.add(Secret("server", made.scenario.password))
+    secrets.add(Secret("console", made.scenario.root_password))
+
+
+def operator(made: Rehearsal, secrets: Secrets, state_dir: Path) -> Operator | None:
+    """Return this machine's side of what `made` rehearses, with fresh practice keys; or None."""
+    if not made.scenario.box:
+        return None
+    return rehearse_server.operator(made, rehearse_server.fresh_keys(state_dir), secrets)
+
+
+def missing(made: Rehearsal) -> tuple[str, ...]:
+    """Return what the simulated machine lacks of what the rehearsal is for, in sentences."""
+    if not made.scenario.box:
+        return tuple(made.would_boot())
+    if made.keyring is None:
+        return ("No keys were made.",)
+    return made.would_serve(made.keyring)
+
+
 def judged(made: Rehearsal, finished: RunFinished) -> RunFinished:
-    """Return how the rehearsal ended: a run that went well may still have made no good disk."""
+    """Return how the rehearsal ended: a run that went well may still have made nothing good."""
     if finished.exit != Exit.DONE:
         return finished
-    accidents, missing = made.accidents, made.would_boot()
+    accidents, lacking = made.accidents, missing(made)
+    bad, good = (
+        ("The simulated machine would be no good backup server", "is a good backup server")
+        if made.scenario.box
+        else ("The simulated disk would not boot", "boots")
+    )
+    thing = "machine" if made.scenario.box else "disk"
     if accidents:
         what = f"What must never happen to a real machine did: {' '.join(accidents)}"
-    elif missing:
-        what = f"The simulated disk would not boot: {' '.join(missing)}"
+    elif lacking:
+        what = f"{bad}: {' '.join(lacking)}"
     else:
         return replace(
             finished,
-            summary=f"{finished.summary} The simulated disk boots; nothing real was touched.",
+            summary=f"{finished.summary} The simulated {thing} {good}; nothing real was touched.",
         )
     return replace(
         finished,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from zrwizard.rehearsal.cmd_disk import watched
 from zrwizard.rehearsal.commands import Call, program
 from zrwizard.rehearsal.errors import Fail
+from zrwizard.rehearsal.filespace import Place
 from zrwizard.rehearsal.geli import (
     AUTORESIZE,
     BOOT,
@@ -358,7 +359,7 @@ async def _backup(call: Call, found: Given) -> int:
 def _private(call: Call, path: str) -> None:
     """geli makes its backups with mode 600."""
     place = call.machine.space.find(call.where(path)) if call.machine.space else None
-    if place is not None and hasattr(place, "tree"):
+    if isinstance(place, Place):
         place.tree.change(place.rel, mode=0o600)
     else:
         call.io.fs.chmod(call.path(path), 0o600)

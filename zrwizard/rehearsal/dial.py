@@ -11,9 +11,8 @@ import json
 import shlex
 import threading
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from zrwizard.rehearsal.door import PATH, answer, installed
 from zrwizard.rehearsal.process import helpers, new_session
@@ -27,23 +26,26 @@ Complain = Callable[[str, str, str, int], Exception]
 OUT_LIMIT = 64 << 20
 START = 15.0
 """Real seconds in which a session must have begun or been refused."""
-Work = Coroutine[Any, Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """How a command ended: exit status, output, complaints."""
-
-    status: int
-    out: bytes
-    err: str
+R = TypeVar("R")
+T = TypeVar("T")
 
 
-class SimChannel:
-    """One session. The machines' loop feeds it, the caller's thread uses it."""
+class SimChannel(Generic[R]):
+    """One session. The machines' loop feeds it, the caller's thread uses it.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, fail: Callable[[str, str], Exception]):
-        self._loop, self._fail = loop, fail
+    `fail` makes errors of a kind and a sentence, `reply` the answer of exit status, output and
+    complaints.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        fail: Callable[[str, str], Exception],
+        reply: Callable[[int, bytes, str], R],
+    ) -> None:
+        self._loop, self._fail, self._reply = loop, fail, reply
         self._input: asyncio.Queue[bytes] = asyncio.Queue()
         self._news = threading.Condition()
         self._out = bytearray()
@@ -54,7 +56,7 @@ class SimChannel:
 
     # The machine's side, on its loop
 
-    def begin(self, work: Callable[[SimChannel], Coroutine[Any, Any, tuple[int, str]]]) -> None:
+    def begin(self, work: Callable[[SimChannel[R]], Coroutine[Any, Any, tuple[int, str]]]) -> None:
         """Run `work`, which returns exit status and complaints, until it ends or the line does."""
 
         async def live() -> None:
@@ -108,7 +110,7 @@ class SimChannel:
             raise self._early()
         raise self._fail("silent", f"The server has not answered within {timeout:.0f} seconds.")
 
-    def finish(self, timeout: float) -> Reply:
+    def finish(self, timeout: float) -> R:
         """See the keyring's Channel."""
         self.end()
         with self._news:
@@ -123,7 +125,7 @@ class SimChannel:
         status = self._status
         assert status is not None  # noqa: S101 - it was waited for
         with self._news:
-            return Reply(status, bytes(self._out), self._err)
+            return self._reply(status, bytes(self._out), self._err)
 
     def cut(self) -> None:
         """See the keyring's Channel."""
@@ -147,7 +149,7 @@ class SimChannel:
         )
 
 
-class SimDial:
+class SimDial(Generic[R]):
     """The way to the simulated server with the keys of one directory."""
 
     def __init__(
@@ -156,15 +158,20 @@ class SimDial:
         loop: asyncio.AbstractEventLoop,
         directory: Path,
         complain: Complain,
+        reply: Callable[[int, bytes, str], R],
     ) -> None:
         self._m, self._loop, self._directory = machine, loop, directory
-        self._complain = complain
-        self._open: list[SimChannel] = []
+        self._complain, self._reply = complain, reply
+        self._open: list[SimChannel[R]] = []
 
-    def open(self, who: str, command: str, port: int) -> SimChannel:
+    def open(self, who: str, command: str, port: int) -> SimChannel[R]:
         """See the keyring's Dial."""
         admitted = self._admit(who, port)
-        channel = SimChannel(self._loop, lambda kind, words: self._complain(kind, words, who, port))
+        channel = SimChannel(
+            self._loop,
+            lambda kind, words: self._complain(kind, words, who, port),
+            self._reply,
+        )
         self._open.append(channel)
         started = threading.Event()
 
@@ -178,7 +185,7 @@ class SimDial:
 
     def run(
         self, who: str, command: str, port: int, *, stdin: bytes = b"", timeout: float = 60.0
-    ) -> Reply:
+    ) -> R:
         """See the keyring's Dial."""
         channel = self.open(who, command, port)
         try:
@@ -215,16 +222,18 @@ class SimDial:
         except Refused as refused:
             raise self._complain("", str(refused), who, port) from None
 
-    def _inside(self, action: Callable[[], Any]) -> Any:
+    def _inside(self, action: Callable[[], T]) -> T:
         """Run `action` on the machines' loop."""
 
-        async def run() -> Any:
+        async def run() -> T:
             return action()
 
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result(START)
 
 
-async def serve(m: Machine, admitted: Admitted, command: str, pipe: SimChannel) -> tuple[int, str]:
+async def serve(
+    m: Machine, admitted: Admitted, command: str, pipe: SimChannel[R]
+) -> tuple[int, str]:
     """What runs in a session: the forced command, else what was asked for."""
     if admitted.forced:
         words = shlex.split(admitted.forced)
@@ -242,7 +251,7 @@ async def serve(m: Machine, admitted: Admitted, command: str, pipe: SimChannel) 
     return await _shell(m, command, pipe)
 
 
-async def _shell(m: Machine, command: str, pipe: SimChannel) -> tuple[int, str]:
+async def _shell(m: Machine, command: str, pipe: SimChannel[R]) -> tuple[int, str]:
     """root's login shell with a command, fed with what comes over the line."""
     session = new_session(m, f"sh -c {command}", cwd=m.home)
     complaints = bytearray()

@@ -73,6 +73,7 @@ def _servers() -> tuple[Scenario, ...]:
         start=Start.PASSWORD_LOGIN,
         power_on_at_connect=False,
         box=True,
+        root_password="practice-console",  # noqa: S106 - printed in the rehearsal's help
         disk_serial="WX61A65P3JZK",
     )
     return (

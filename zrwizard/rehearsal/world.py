@@ -128,6 +128,8 @@ class Rehearsal:
         self._failure: BaseException | None = None
         self._was: MachineWas | None = None
         self._system_files: dict[str, bytes] = {}
+        self.keyring: Path | None = None
+        """Where the operator of this rehearsal keeps the keys of the box."""
         self.port: TelnetPort | None = None
         self.console: Console | None = None
 
@@ -260,16 +262,19 @@ class Rehearsal:
         """Snapshots that zfs diff made for itself since the start; all are gone again."""
         return self.inside(lambda: list(self.target.temporary))
 
-    def dial(self, directory: Path, complain: Complain) -> SimDial:
+    def dial(
+        self, directory: Path, complain: Complain, reply: Callable[[int, bytes, str], T]
+    ) -> SimDial[T]:
         """The way by ssh from the operator's machine to the box, with the keys in `directory`.
 
-        `complain` makes the errors to raise (see `rehearsal.dial`). The server answers as its
-        simulated sshds are configured, by its own clock.
+        `complain` makes the errors to raise (see `rehearsal.dial`), `reply` the answers, of exit
+        status, output and complaints. The server answers as its simulated sshds are configured,
+        by its own clock.
         """
         loop = self._loop
         if loop is None:
             raise RuntimeError("the rehearsal has not been started")
-        return SimDial(self.target, loop, directory, complain)
+        return SimDial(self.target, loop, directory, complain, reply)
 
     def would_serve(self, directory: Path) -> tuple[str, ...]:
         """What the box lacks of a good backup server, in sentences; empty: it is one.

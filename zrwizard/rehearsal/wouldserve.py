@@ -114,12 +114,12 @@ def _files(m: Machine) -> Iterator[tuple[str, bytes]]:
         while waiting:
             at = waiting.pop()
             for entry in files.read_dir(at):
-                path = f"{at.rstrip('/')}/{entry['name']}"
+                name = f"{at.rstrip('/')}/{entry['name']}"
                 kind = entry["metadata"]["file_type"]
                 if kind == "directory":
-                    waiting.append(path)
-                elif kind == "file" and path != "/dev/tty":
-                    yield f"{point.rstrip('/')}{path}", bytes(files.read_file(path))
+                    waiting.append(name)
+                elif kind == "file" and name != "/dev/tty":
+                    yield f"{point.rstrip('/')}{name}", bytes(files.read_file(name))
     for pool in m.pools.values():
         for ds in pool.datasets.values():
             for rel, data in ds.files.items():
