@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zrwizard.keyring import sshconfig
-from zrwizard.keyring.store import Keyring, Record
+from zrwizard.keyring.store import Issued, Keyring, Record
 
 PASSPHRASE = "correct-horse-7f3a-battery"
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
@@ -115,6 +115,10 @@ class Keys:
         self.path(f"{key}-cert.pub").chmod(0o600)
         return self.serial
 
+    def revoke(self, serial: int) -> None:
+        """Have the ledger say that `serial` was revoked."""
+        self.keyring.enter(Issued(serial, "receive", "x", (USER,), 0, 1, 1, "x", revoked=1))
+
 
 @dataclass
 class Door:
@@ -125,21 +129,24 @@ class Door:
     port: int
     rules: str = LOCKED
     environment: dict[str, str] = field(default_factory=dict)
+    certified: bool = True
+    extra: str = ""
     process: subprocess.Popen[bytes] | None = None
 
     def write(self, rules: str | None = None) -> Path:
         """sshd_config; the host key and its certificate are those of the keyring."""
         self.rules = self.rules if rules is None else rules
         k = self.keys
+        certificate = f"HostCertificate {k.path('host-cert.pub')}" if self.certified else ""
         text = (
             f"ListenAddress {HOST}:{self.port}\nHostKey {k.path('host')}\n"
-            f"HostCertificate {k.path('host-cert.pub')}\n"
+            f"{certificate}\n"
             f"TrustedUserCAKeys {k.path('ca.pub')}\nAuthorizedKeysFile none\n"
             f"RevokedKeys {self.directory / 'revoked'}\n"
             "PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\n"
             f"PermitRootLogin prohibit-password\nAllowUsers {USER}\nUseDNS no\n"
             f"StrictModes no\nPidFile {self.directory / 'pid'}\nLogLevel VERBOSE\n"
-            f"Subsystem sftp internal-sftp\nMaxStartups 50\n{self.rules}"
+            f"Subsystem sftp internal-sftp\nMaxStartups 50\n{self.rules}{self.extra}"
         )
         (self.directory / "revoked").touch()
         path = self.directory / "sshd_config"

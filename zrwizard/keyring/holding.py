@@ -22,6 +22,10 @@ READY = 240.0
 """Seconds until the disk is spun up, attached and its pool imported, at the most."""
 CLOSED = 120.0
 """Seconds for exporting and detaching."""
+PATIENCE = 60.0
+"""Seconds for which the key is offered again to a session that is slow to ask for it."""
+IN_VAIN = 70
+"""The receiver's exit status where somebody waited in vain."""
 BUSY = 75
 """The receiver's exit status while another session has the disk."""
 _AGAIN = 1.0
@@ -32,7 +36,7 @@ _REASONS = {
         "the backup disk is not there",
         "Check that the disk is plugged in and has power; it is known by its serial number.",
     ),
-    70: ("it waited in vain", "Check that nothing else uses the disk, then try again."),
+    IN_VAIN: ("it waited in vain", "Check that nothing else uses the disk, then try again."),
     74: (
         "the disk or its pool could not be opened",
         "Look at geli status and zpool import at the server's own console.",
@@ -143,12 +147,28 @@ class Server:
 
     # --- opening it -----------------------------------------------------------------------------
 
-    def deliver(self) -> None:
-        """Send the geli key by the key that delivers it; TrialError unless the disk took it."""
+    def deliver(self, waiting: Channel) -> None:
+        """Send the geli key by the key that delivers it, to the session that waits for it.
+
+        Raises its reason where it does not wait any more, TrialError where the disk takes no key.
+        """
         key = self.keyring.secret(GELI_KEY, "geli-key").reveal()
-        reply = self.run("deliver", "", stdin=key, timeout=READY)
-        if reply.status != 0:
-            raise failed("The delivery of the disk's key", reply)
+        until = time.monotonic() + PATIENCE
+        while True:
+            reply = self.run("deliver", "", stdin=key, timeout=READY)
+            if reply.status == 0:
+                return
+            error = failed("The delivery of the disk's key", reply)
+            if reply.status != IN_VAIN or time.monotonic() > until:
+                raise self.reason(waiting, error)
+            # It came too early, or to nobody: a disk may take its time to spin up.
+            try:
+                waiting.line(_AGAIN)
+            except DialError as gone:
+                if gone.kind != "silent":
+                    raise self.reason(waiting, gone) from None
+            else:
+                raise error
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -172,10 +192,7 @@ class Server:
     def _open(self, channel: Channel) -> None:
         began = time.monotonic()
         if self.vault:
-            try:
-                self.deliver()
-            except OperatorError as error:
-                raise self.reason(channel, error) from None
+            self.deliver(channel)
         try:
             row = channel.line(READY)
         except DialError as error:

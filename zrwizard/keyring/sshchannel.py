@@ -143,9 +143,13 @@ class SshChannel:
         with self._news:
             return self._err.decode("utf-8", "replace")
 
-    def output(self) -> bytes:
-        """Return the output so far that no `line` has taken."""
+    def output(self, wanted: int = 0, timeout: float = 0.0) -> bytes:
+        """Return the output so far that no `line` has taken.
+
+        Waits up to `timeout` seconds for `wanted` bytes, or for the end.
+        """
         with self._news:
+            self._news.wait_for(lambda: self._out_ended or len(self._out) >= wanted, timeout)
             return bytes(self._out)
 
     def heard(self, pattern: re.Pattern[str], timeout: float) -> re.Match[str] | None:

@@ -6,6 +6,7 @@ import contextlib
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +17,7 @@ from zrwizard.keyring.sshchannel import SshChannel
 from zrwizard.run.events import Exit
 
 _SECONDS = 20.0
+_ANSWER = 5.0
 _MINE = re.compile(rb"\buid=\d+")
 """id(1) was run: nothing else prints this."""
 REQUESTS = {
@@ -28,13 +30,16 @@ _SFTP_VERSION = 2
 _VERDICT = r"{} request (accepted|failed) on channel"
 _PTY = re.compile(_VERDICT.format("PTY allocation"))
 _X11 = re.compile(_VERDICT.format("X11 forwarding"))
-_STARTED = re.compile(r"(?:exec|shell) request accepted on channel")
-_ASKED = re.compile(r"Requesting authentication agent forwarding")
 _REFUSED = re.compile(r"administratively prohibited|remote port forwarding failed|disabled")
 _REACHED = re.compile(r"open failed: connect failed")
 _ALLOCATED = re.compile(r"Allocated port (\d+) for remote forward|remote port forwarding failed")
 # Where sshd makes the sockets of forwarded agents: /tmp, and from OpenSSH 10.1 on ~/.ssh/agent.
-_SOCKETS = sh.command("/bin/sh", "-c", "find /tmp /root/.ssh ~/.ssh -type s 2>/dev/null; true")
+_SOCKETS = sh.command(
+    "/bin/sh",
+    "-c",
+    "find /tmp /root/.ssh ~/.ssh -maxdepth 3 -type s 2>/dev/null; true",
+)
+_AGENT = re.compile(rb"/tmp/ssh-[^/]+/agent\.|/\.ssh/agent/")
 _NO_XAUTH = "/nonexistent"
 _OF = {"deliver": "the key that delivers", "receive": "the key that receives"}
 
@@ -76,36 +81,56 @@ class Thief:
         DialError where the door does not open at all, or where ssh does not say what became of a
         try: then nothing is proven.
         """
-        return tuple(
-            f"{self._key} {what}."
-            for what in (
-                *self._commands(),
-                *self._shell(),
-                *self._files(),
-                *self._terminal(),
-                *self._screen(),
-                *self._agent(),
-                *self._forward(),
-                *self._backward(),
-            )
+        with _agent(self._directory / "agent") as agent, self._line(agent) as line:
+            over = (*line, "-A", "-o", "ProxyCommand=false")
+            before = self._sockets()
+            found = [*self._commands(over), *self._shell(over), *self._files(over)]
+            # sshd never says whether it forwards an agent: the login key looks for its socket,
+            # which stays as long as the connection does.
+            if self._sockets() - before:
+                found.append("forward an agent")
+        found += [*self._terminal(), *self._screen(), *self._forward(), *self._backward()]
+        return tuple(f"{self._key} {what}." for what in found)
+
+    @contextlib.contextmanager
+    def _line(self, agent: Path) -> Iterator[tuple[str, ...]]:
+        """A connection for many sessions; yields the options by which another ssh rides it."""
+        path = self._directory / "thief"
+        options = (
+            *("-N", "-A", "-o", "ControlMaster=yes", "-o", f"ControlPath={path}"),
+            *("-o", "IdentityAgent=SSH_AUTH_SOCK"),
         )
+        with self._channel(options, [], {"SSH_AUTH_SOCK": str(agent)}) as channel:
+            try:
+                until = time.monotonic() + _SECONDS
+                while not path.exists():
+                    if channel.ended or time.monotonic() > until:
+                        raise self._unproven(channel)
+                    time.sleep(0.05)
+                yield ("-o", f"ControlPath={path}")
+            finally:
+                path.unlink(missing_ok=True)
 
     # --- commands and files ---------------------------------------------------------------------
 
-    def _commands(self) -> Iterator[str]:
+    def _commands(self, over: tuple[str, ...]) -> Iterator[str]:
         for request in REQUESTS[self._who]:
-            if _MINE.search(self._ask((), [request])):
+            if _MINE.search(self._ask(over, [request])):
                 yield f"run any command: the request {request!r} ran id"
 
-    def _shell(self) -> Iterator[str]:
-        if _MINE.search(self._ask((), [], b"id\nexit\n")):
+    def _shell(self, over: tuple[str, ...]) -> Iterator[str]:
+        if _MINE.search(self._ask(over, [], b"id\nexit\n")):
             yield "have a shell"
 
-    def _files(self) -> Iterator[str]:
-        answer = self._ask(("-s",), ["sftp"], _SFTP_HELLO)
+    def _files(self, over: tuple[str, ...]) -> Iterator[str]:
+        with self._channel((*over, "-s"), ["sftp"]) as channel:
+            with contextlib.suppress(DialError):
+                channel.send(_SFTP_HELLO)
+            # A server that sees the end of its input does not answer any more.
+            answer = channel.output(5, _ANSWER)
         if len(answer) > 4 and answer[4] == _SFTP_VERSION:
             yield "copy files with sftp"
-        if self._ask((), ["scp -f /etc/passwd"], b"\0\0\0").startswith(b"C0"):
+        if self._ask(over, ["scp -f /etc/passwd"], b"\0\0\0").startswith(b"C0"):
             yield "copy files with scp"
 
     def _ask(self, options: tuple[str, ...], words: list[str], stdin: bytes = b"") -> bytes:
@@ -120,7 +145,7 @@ class Thief:
                 raise
             return reply.out + reply.err.encode()
 
-    # --- terminal, screen, agent ----------------------------------------------------------------
+    # --- terminal and screen --------------------------------------------------------------------
 
     def _terminal(self) -> Iterator[str]:
         if self._granted(("-tt", "-vv"), _PTY):
@@ -140,25 +165,9 @@ class Thief:
                 raise self._unproven(channel)
             return found[1] == "accepted"
 
-    def _agent(self) -> Iterator[str]:
-        """sshd never says whether it forwards an agent: the login key looks for its socket."""
-        # Both stay open by themselves: a hold, and a delivery that waits for the key.
-        words = ["hold"] if self._who == "receive" else []
-        with _agent(self._directory / "agent") as path:
-            before = self._sockets()
-            options = ("-A", "-vv", "-o", "IdentityAgent=SSH_AUTH_SOCK")
-            with self._channel(options, words, {"SSH_AUTH_SOCK": str(path)}) as channel:
-                if not (channel.heard(_STARTED, _SECONDS) and channel.heard(_ASKED, 0)):
-                    raise self._unproven(channel)
-                if self._sockets() - before:
-                    yield "forward an agent"
-                channel.end()
-                with contextlib.suppress(DialError):
-                    channel.finish(2)
-
     def _sockets(self) -> set[bytes]:
         rows = self._dial.run("login", _SOCKETS, self._port).out.splitlines()
-        return {row for row in rows if b"agent" in row}
+        return {row for row in rows if _AGENT.search(row)}
 
     # --- ports ----------------------------------------------------------------------------------
 

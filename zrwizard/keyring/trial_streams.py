@@ -35,6 +35,7 @@ ON_DISK = 45.0
 """Seconds to wait until some of a stream is on the disk; ZFS writes every 5 seconds or so."""
 TOO_LARGE = 256 << 20
 _SLOW = 600.0
+_PLACE = f"/tmp/{TRIAL}"  # noqa: S108 - mktemp makes it, mode 700
 
 
 def receive(keyring: Keyring, dial: Dial, say: Say, port: int) -> str:
@@ -102,7 +103,7 @@ def _send_half(server: Server, stream: bytes, before: frozenset[str]) -> int:
     channel = server.dial.open("receive", f"receive {TRIAL}", server.port)
     try:
         if server.vault:
-            server.deliver()
+            server.deliver(channel)
         base = _opened(server, channel, before)
         half = len(stream) // 2
         size = half // PIECES + 1
@@ -257,9 +258,9 @@ def _send(server: Server, full: str) -> bytes:
 @contextlib.contextmanager
 def _place(server: Server) -> Iterator[str]:
     """A private directory on the server to mount at; gone afterwards."""
-    place = server.login("mktemp", "-d", "/tmp/zr-trial.XXXXXXXX").decode("ascii", "replace")
+    place = server.login("mktemp", "-d", f"{_PLACE}.XXXXXXXX").decode("ascii", "replace")
     place = place.strip()
-    if not re.fullmatch(r"/tmp/zr-trial\.[0-9A-Za-z]+", place):
+    if not re.fullmatch(re.escape(_PLACE) + r"\.[0-9A-Za-z]+", place):
         raise TrialError("The server made no private directory.", "Try mktemp -d there.")
     try:
         yield place
