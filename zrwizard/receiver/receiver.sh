@@ -180,7 +180,7 @@ receive() { # receive REQUEST...
     [ "$verb:$status" != hold:0 ] || echo closed
     exit "$status"
 }
-told() { read -r status <&4 || [ ! -d "$RUN/$host/open" ]; }
+told() { read -r status <&4 || [ ! -d "$RUN/$host/open" ] || ! alive "$host"; }
 fetch() { start "$host" want/read dd bs=1 count=65537 "$@" <&3 2>"$want/count"; } # a byte more than a key has
 deliver() { # deliver REQUEST...
     case $* in '' | key) ;; *) refuse ;; esac
@@ -190,14 +190,14 @@ deliver() { # deliver REQUEST...
     until host=$(readlink "$RUN/$name+hold"); want=$RUN/$host/open/want
         alive "$host" && ln -sn "$me" "$want/by" 2>/dev/null; do
         [ ! -L "$want/by" ] || ! alive "$host" || die 75 "The disk has its key, or is just being given it."
-        [ -n "$more" ] || ! alive "$host" || more=1 left=$((wait * 5))
+        [ -n "$more" ] || [ ! -d "$RUN/$host/open" ] || ! alive "$host" || more=1 left=$((wait * 5))
         [ $((left -= 1)) -ge 0 ] && sleep 0.2 || die 70 "Nothing waits for a key."
     done
     { command exec 4<>"$want/result" 5<>"$want/count"; } 2>/dev/null || die 70 "What waited for the key has ended."
     disk=$(cat "$RUN/$host/disk") status='' amount=''
     case $delivery in stdin) fetch | unlock "$host" - ;; fifo) (fetch of="$want/key") ;; esac >/dev/null &
     until_ $((attach + 5)) told
-    [ -n "$status" ] || read -r status <&4 || die 70 "The key was not taken; what waited for it has ended."
+    [ -n "$status" ] || read -r status <&4 || { shut "$host"; die 70 "What waited for the key has ended."; }
     [ "$status" != 0 ] || { echo accepted; exit 0; }
     until_ 2 read -r amount <&5
     case $amount in 65537+0*) die 77 "A key has at most 64 KiB." ;; 0+0*) die 74 "The key was empty." ;; esac
