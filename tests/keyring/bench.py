@@ -60,9 +60,11 @@ class Bench:
         line = host or ca.make_key(None, "root@knox").public
         self.keyring().write("host.pub", line.encode())
 
-    def certify(self, *days: int, port: int = 22, host: str = "127.0.0.1") -> str:
+    def certify(
+        self, *days: int, port: int = 22, host: str = "127.0.0.1", user: str = "root"
+    ) -> str:
         terms = [str(day) for day in days or (3650, 730, 730)]
-        return self.do("certify", "knox", host, str(port), "root", "backup", *terms)
+        return self.do("certify", "knox", host, str(port), user, "backup", *terms)
 
     def everything(self) -> Keyring:
         self.make()

@@ -19,11 +19,13 @@ from zrwizard.keyring import escrow, health, install, issue, krl, sheet, sshconf
 from zrwizard.keyring.dial import SshDial
 from zrwizard.keyring.files import KeyringError
 from zrwizard.keyring.install import Installation
+from zrwizard.keyring.operator import Cost
 from zrwizard.keyring.store import CA, HOST_CERTIFICATE, ROLES, SHEET, Keyring, names, root
 from zrwizard.run.events import Exit
 from zrwizard.run.operator import MissingSecret, OperatorError
 from zrwizard.secrets import Secret, SecretError, Secrets, read_spec
 
+COST = Cost()
 TRIES = 3
 BROKEN_PIPE = 141
 T = TypeVar("T")
@@ -222,7 +224,7 @@ def _issue(call: _Call) -> int:
     call.with_secret(issue.CA_PASSPHRASE, lambda secret: issue.open_private(keyring, CA, secret))
     with keyring.locked():
         keyring = keyring.reload()
-        issuer = issue.open_issuer(keyring, _known(call, issue.CA_PASSPHRASE), _now())
+        issuer = issue.open_issuer(keyring, _known(call, issue.CA_PASSPHRASE), _now(), COST.rounds)
         entry = issuer.anew(role, days, new_key=call.args.new_key)
         _derive(keyring)
         print(
@@ -275,7 +277,9 @@ def _escrow(call: _Call) -> int:
 
     def act(secret: Secret) -> str:
         with keyring.locked():
-            return escrow.ensure(keyring.reload(), secret, new_passphrase=anew)
+            return escrow.ensure(
+                keyring.reload(), secret, COST.work, COST.iterations, new_passphrase=anew
+            )
 
     print(call.with_secret(escrow.PASSPHRASE, act, twice=first or anew))
     return Exit.DONE
@@ -303,7 +307,11 @@ def _renew_bundle(call: _Call, keyring: Keyring) -> None:
     if call.secrets.get(escrow.PASSPHRASE) is None and not _interactive():
         print(f"The escrow bundle is older than this: zrwizard keys escrow {keyring.name}")
         return
-    print(call.with_secret(escrow.PASSPHRASE, lambda secret: escrow.ensure(keyring, secret)))
+
+    def act(secret: Secret) -> str:
+        return escrow.ensure(keyring, secret, COST.work, COST.iterations)
+
+    print(call.with_secret(escrow.PASSPHRASE, act))
 
 
 def _bring(call: _Call, keyring: Keyring, what: Installation) -> None:
