@@ -283,3 +283,50 @@ def test_serials_are_never_given_twice(tmp_path: Path) -> None:
 def test_the_record_is_plain_json(tmp_path: Path) -> None:
     made = Keyring.create(tmp_path, RECORD)
     assert json.loads(made.path("keyring.json").read_text())["serial"] == "WX1"
+
+
+ODD = [
+    {"host": "a b"},
+    {"host": "ä"},
+    {"host": "x\n    ProxyCommand touch /tmp/x"},
+    {"user": "root\n"},
+    {"pool": "a'b"},
+    {"part": "$(x)"},
+    {"port": 0},
+    {"port": 70000},
+    {"created": -1},
+    {"created": 1 << 62},
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_cannot_stand_in_sshs_files_is_not_believed(
+    tmp_path: Path, odd: dict[str, str | int]
+) -> None:
+    made = Keyring.create(tmp_path, RECORD)
+    data = json.loads(made.path("keyring.json").read_text())
+    made.path("keyring.json").write_text(json.dumps({**data, **odd}))
+    with pytest.raises(KeyringError, match="is damaged"):
+        Keyring.open(tmp_path, "knox")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"serial": 0},
+        {"serial": 1},
+        {"role": "king"},
+        {"identity": "a\nb"},
+        {"principals": ["ä"]},
+        {"before": -5},
+        {"revoked": 1 << 60},
+    ],
+)
+def test_a_ledger_that_cannot_be_is_not_believed(tmp_path: Path, odd: dict[str, object]) -> None:
+    made = Keyring.create(tmp_path, RECORD)
+    made.save(replace(RECORD, issued=(entry(1), entry(2))))
+    data = json.loads(made.path("keyring.json").read_text())
+    data["issued"][1].update(odd)
+    made.path("keyring.json").write_text(json.dumps(data))
+    with pytest.raises(KeyringError, match="is damaged"):
+        Keyring.open(tmp_path, "knox")

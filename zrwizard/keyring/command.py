@@ -201,7 +201,8 @@ def _check(call: _Call) -> int:
     for fault in dict.fromkeys(str(fault) for fault in found):
         print(fault)
     if not found:
-        print(f"The keys of {keyring.name} are sound, and valid for {health.WARN_DAYS} days more.")
+        valid = f", and valid for {health.WARN_DAYS} days more" if keyring.record.issued else ""
+        print(f"The keys of {keyring.name} are sound{valid}.")
     return Exit.FAILED if found else Exit.DONE
 
 

@@ -79,20 +79,19 @@ class OperatorSide:
         try:
             keyring = Keyring.open(self._root, name)
             examine(keyring)
+            own = OwnFacts(
+                name,
+                directory,
+                there=True,
+                serial=keyring.record.serial,
+                size=keyring.record.size,
+                metadata=metadata(keyring),
+            )
         except NoKeyring:
             return replace(facts, own=OwnFacts(name, directory))
         except OperatorError as error:
             own = OwnFacts(name, directory, there=True, problem=f"{error.what} {error.now}")
             return replace(facts, own=own)
-        record = keyring.record
-        own = OwnFacts(
-            name,
-            directory,
-            there=True,
-            serial=record.serial,
-            size=record.size,
-            metadata=metadata(keyring),
-        )
         return replace(facts, own=own)
 
     def do(self, local: Local, say: Say) -> str:

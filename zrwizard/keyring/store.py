@@ -56,6 +56,9 @@ PRIVATE = frozenset((GELI_KEY, CA, *USERS))
 """The files that never leave this directory but in the encrypted bundle."""
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+_WORD = re.compile(r"[A-Za-z0-9._:/@+-]{0,255}")
+_FAR = 1 << 37
+"""No time of ours is as late, some 4000 years from 1970; no serial number as large."""
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -85,8 +88,8 @@ class Record:
 
     `shape` is vault or plain; `serial` and `size` (bytes) name the disk, `part` the GPT label of
     its partition (empty: the whole disk). `geli` is the SHA256 of the geli key, `metadata` what
-    cksum(1) prints for its saved metadata. `receiver` is the receiver's config on the server,
-    `notes` the sheet's own lines. `created` is in seconds since 1970.
+    cksum(1) prints for its saved metadata. `notes` are the sheet's own lines; `created` is in
+    seconds since 1970.
     """
 
     name: str
@@ -101,7 +104,6 @@ class Record:
     port: int = 22
     user: str = "root"
     pool: str = ""
-    receiver: str = ""
     notes: tuple[str, ...] = ()
     issued: tuple[Issued, ...] = ()
 
@@ -167,7 +169,7 @@ class Keyring:
         except OSError as error:
             raise cannot("made", directory, error) from None
         check_directory(directory)
-        if there := sorted(entry.name for entry in directory.iterdir() if _is_ours(entry.name)):
+        if there := _ours(directory):
             raise KeyringError(
                 f"{directory} has no usable {RECORD}, but already holds {', '.join(there)}.",
                 "Keys are never written over. Put the record back from the escrow bundle, move "
@@ -253,9 +255,7 @@ class Keyring:
 
     def files(self) -> tuple[str, ...]:
         """Return the names of everything here that is ours or was fetched, sorted."""
-        return tuple(
-            sorted(entry.name for entry in self.directory.iterdir() if _is_ours(entry.name))
-        )
+        return _ours(self.directory)
 
 
 class NoKeyring(KeyringError):
@@ -288,9 +288,42 @@ def _record(path: Path, data: bytes) -> Record:
     except (ValueError, TypeError, RecursionError) as error:
         raise KeyringError(f"{path} is damaged: {_short(str(error))}.", BUNDLE) from None
     assert isinstance(record, Record)  # noqa: S101 - for the type checker
-    if not is_name(record.name) or record.shape not in SHAPES:
-        raise KeyringError(f"{path} is damaged: it names no server and shape.", BUNDLE)
+    if why := _unsound(record):
+        raise KeyringError(f"{path} is damaged: {why}.", BUNDLE)
     return record
+
+
+def _unsound(record: Record) -> str:
+    """Return why `record` cannot be one of ours, empty where it can.
+
+    What stands in it goes into ssh's files and certificates; so nothing odd is let through.
+    """
+    words = (record.host, record.user, record.pool, record.part, record.geli)
+    times = [record.created, *(t for one in record.issued for t in (one.after, one.before))]
+    serials = [one.serial for one in record.issued]
+    if not is_name(record.name) or record.shape not in SHAPES:
+        return "it names no server and shape"
+    if not all(_WORD.fullmatch(word) for word in words) or not 1 <= record.port <= 65535:
+        return "it names no place that ssh can reach"
+    if not all(0 <= time < _FAR for time in (*times, *(one.revoked for one in record.issued))):
+        return "it has a time that cannot be"
+    if len(set(serials)) != len(serials) or not all(0 < serial < _FAR for serial in serials):
+        return "its serial numbers are not in order"
+    if not all(one.role in ROLES and _are_plain(one) for one in record.issued):
+        return "it has a certificate that cannot be"
+    return ""
+
+
+def _are_plain(one: Issued) -> bool:
+    texts = (one.identity, one.fingerprint, one.command, *one.principals)
+    return all(text.isascii() and text.isprintable() for text in texts)
+
+
+def _ours(directory: Path) -> tuple[str, ...]:
+    try:
+        return tuple(sorted(entry.name for entry in directory.iterdir() if _is_ours(entry.name)))
+    except OSError as error:
+        raise cannot("read", directory, error) from None
 
 
 def _is_ours(file: str) -> bool:
