@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.toyflow import Toy
 from zrwizard.answers import AnswersError, check, missing, read, template
 from zrwizard.flows.moves import Answers, Key
+from zrwizard.flows.server import SERVER
 
 
 @pytest.fixture
@@ -97,3 +98,20 @@ def test_the_template_quotes_what_it_must() -> None:
 def test_any_table_is_taken_or_refused(given: dict[str, str]) -> None:
     with contextlib.suppress(AnswersError):
         assert isinstance(check(given, Toy(), "a file"), Answers)
+
+
+def test_the_template_of_the_set_up_is_an_answers_file(path: Path) -> None:
+    """Its keys of one section do not all follow one another."""
+    text = template(SERVER)
+    path.write_text(text)
+    given = read(path, SERVER)
+    assert {"server.name", "server.host", "target.disk"} <= set(given)
+    assert not missing(SERVER, given)
+    assert text.count("[server]") == 1
+    for key in SERVER.keys:
+        assert key.name.rpartition(".")[2] in text
+
+
+def test_what_the_flow_proposes_is_not_missing() -> None:
+    lacking = {key.name for key in missing(SERVER, Answers())}
+    assert lacking == {"server.name", "target.disk"}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.serverflow import SmallServer
 from tests.toyflow import main_plan
 from zrwizard.facts import empty
 from zrwizard.report.markdown import duration, render, size
@@ -104,3 +105,42 @@ def test_sizes(bytes_: int, said: str) -> None:
 )
 def test_durations(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+def test_a_set_up_tells_what_was_changed_and_what_was_done_here(tmp_path: Path) -> None:
+    plan = SmallServer(tmp_path).plan("abcd1234")
+    one = Journal.create(tmp_path, "abcd1234", console="local:", flow="server", secrets=Secrets())
+    one.answers({"server.name": "knox", "server.shape": "vault", "secret.ca-passphrase": "given"})
+    one.plan(MAIN, plan)
+    for event in (
+        Answered("keys", "act", 0, "reading the random source", 0.1),
+        Answered("keys", "act", 0, "The keys are there.", 0.2),
+        StepDone("keys", 0.2, False),
+        Answered("rc", "act", 0, "the old one is kept as /etc/rc.conf.old", 0.1),
+        StepDone("rc", 0.2, False),
+        Answered("trial", "act", 1, "it failed", 0.1),
+        StepFailed("trial", "The disk stayed open.", "Look."),
+        end(Exit.FAILED, "Look."),
+    ):
+        one.event(event)
+    one.close()
+    text = render(journal.read(one.path))
+    assert "| server.shape | `vault` |" in text
+    assert f"* `{tmp_path}/rc.conf`: the old one is kept as /etc/rc.conf.old" in text
+    assert "* Keys: The keys are there." in text
+    assert "random source" not in text
+    assert "it failed" not in text
+    assert "**failed**: The disk stayed open." in text
+    assert "ifconfig" not in text
+
+
+def test_what_comes_next_depends_on_the_flow(tmp_path: Path) -> None:
+    plan = SmallServer(tmp_path).plan("abcd1234")
+    one = Journal.create(tmp_path, "abcd1234", console="local:", flow="server", secrets=Secrets())
+    one.plan(MAIN, plan)
+    one.event(end(Exit.DONE))
+    one.close()
+    text = render(journal.read(one.path))
+    assert "escrow bundle to another house" in text
+    assert "ifconfig" not in text
+    assert "ifconfig" in report(tmp_path / "other", end(Exit.DONE))

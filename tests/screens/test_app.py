@@ -24,7 +24,7 @@ from zrwizard.plan import Plan
 from zrwizard.run.journal import MAIN, Journal
 from zrwizard.secrets import Secrets
 
-OFFERED = ["restore", "rehearse", "preview", "rehearse-preview"]
+OFFERED = ["restore", "rehearse", "server", "rehearse-server", "preview", "rehearse-preview"]
 
 
 def test_a_dumb_terminal_is_refused_with_a_sentence() -> None:
