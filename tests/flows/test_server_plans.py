@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.flows.server_world import METADATA, SERIAL, ServerWorld, full
 from tests.shlint import SHELL, lint, parses
-from zrwizard import receiver
+from zrwizard import export, receiver
 from zrwizard.flows.moves import Review
 from zrwizard.plan import (
     Command,
@@ -159,6 +159,18 @@ def test_secrets_are_named_only(name: str) -> None:
     for each in plan.steps:
         if not isinstance(each.action, Local):
             assert "geli.key" not in " ".join(texts(each))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_exports(name: str, tmp_path: Path) -> None:
+    plan = plan_of(name)
+    path = tmp_path / "plan.sh"
+    path.write_text(export.to_sh(plan))
+    lint(path)
+    book = export.to_markdown(plan)
+    for each in plan.steps:
+        assert each.why.split("`")[0][:20] in book.replace("\\", ""), each.id
+    assert book.count("```") % 2 == 0
 
 
 # --- the order of things --------------------------------------------------------------------------

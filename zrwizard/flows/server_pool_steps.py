@@ -110,9 +110,9 @@ def _kept(plans: Plans) -> Step:
         action=Command(
             f"{imported} || "
             + shtext.refuse(
-                f"{vessel.device} holds no pool called {pool} that could be imported. Look with "
-                "zpool import there; give its name as disk.pool. If the disk was never "
-                "finished, start with another name for the server."
+                f"{vessel.device} holds no pool called {pool} that could be imported. See what "
+                "zpool import lists there, and give that name as disk.pool. If the disk was never "
+                f"finished: geli clear {vessel.provider}, and start with another server name."
             ),
             timeout=180,
         ),

@@ -129,8 +129,9 @@ def sheet(plans: Plans) -> tuple[str, ...]:
     server = plans.server
     if server is None:
         return (
-            "Only the disk was set up. Plug it into the computer that is to be the server, with",
-            "FreeBSD installed on a disk of its own, and start there, with the same name:",
+            f"Only the disk was set up; its pool is called {plans.vessel.pool}. Plug it into the",
+            "computer that is to be the server, with FreeBSD installed on a disk of its own, and",
+            f"start there, with the name {plans.name} and that pool again:",
             "    zrwizard server --console URL",
         )
     return (
