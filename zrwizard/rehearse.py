@@ -12,6 +12,7 @@ from zrwizard import cli, rehearse_server
 from zrwizard.arguments import parser
 from zrwizard.flows.moves import Answers
 from zrwizard.headless import Headless, Printer
+from zrwizard.keyring.operator import Cost
 from zrwizard.rehearsal import Rehearsal, RehearsalUnavailable
 from zrwizard.rehearsal.previewhost import NEWER, OLDER, TREE
 from zrwizard.run.events import Event, Exit, Note, RunFinished
@@ -145,8 +146,17 @@ def preview(made: Rehearsal, secrets: Secrets, state_dir: Path, *, json: bool) -
     return int(Exit.USAGE) if wrong and code < Exit.USAGE else code
 
 
-def rehearse(made: Rehearsal, printer: Printer, secrets: Secrets, state_dir: Path) -> int:
-    """Run restore or server on `made` without a person; 0 only if what came of it would do."""
+def rehearse(
+    made: Rehearsal,
+    printer: Printer,
+    secrets: Secrets,
+    state_dir: Path,
+    cost: Cost | None = None,
+) -> int:
+    """Run restore or server on `made` without a person; 0 only if what came of it would do.
+
+    `cost` is how dear a guess at a practice passphrase is, None for that of real keys.
+    """
     printer.show(Note(_told(made), "info"))
     give(made, secrets)
     flow = cli.flow_named("server" if made.scenario.box else "restore")
@@ -160,7 +170,7 @@ def rehearse(made: Rehearsal, printer: Printer, secrets: Secrets, state_dir: Pat
         secrets,
         state_dir / "rehearsals",
         fresh=True,
-        operator=operator(made, secrets, state_dir),
+        operator=operator(made, secrets, state_dir, cost),
     )
     finished = cli.headless(request, front, interval=_POLL)
     verdict = judged(made, finished)
@@ -184,11 +194,13 @@ def give(made: Rehearsal, secrets: Secrets) -> None:
     secrets.add(Secret("console", made.scenario.root_password))
 
 
-def operator(made: Rehearsal, secrets: Secrets, state_dir: Path) -> Operator | None:
+def operator(
+    made: Rehearsal, secrets: Secrets, state_dir: Path, cost: Cost | None = None
+) -> Operator | None:
     """Return this machine's side of what `made` rehearses, with fresh practice keys; or None."""
     if not made.scenario.box:
         return None
-    return rehearse_server.operator(made, rehearse_server.fresh_keys(state_dir), secrets)
+    return rehearse_server.operator(made, rehearse_server.fresh_keys(state_dir), secrets, cost)
 
 
 def missing(made: Rehearsal) -> tuple[str, ...]:

@@ -49,16 +49,16 @@ async def cp(call: Call) -> int:
         raise Fail(f"cp: {source} is a directory (not copied).\n")
     if "n" in found and call.exists(target):
         return 1
-    data = call.read(source)
+    data, there = call.read(source), call.exists(target)
     call.write(target, data)
     space = space_of(call)
     was, made = space.find(call.where(source)), space.find(call.where(target))
     if isinstance(was, Place) and isinstance(made, Place):
         keep = bool({"p", "a"} & set(found))
         node = was.node
-        fields = {"mode": node.mode if keep else node.mode & ~0o022}
+        fields = {"mode": node.mode & ~call.session.umask} if not there else {}
         if keep:
-            fields |= {"uid": node.uid, "gid": node.gid, "flags": node.flags}
+            fields |= {"mode": node.mode, "uid": node.uid, "gid": node.gid, "flags": node.flags}
             fields |= {"mtime": node.mtime, "atime": node.atime}
         made.tree.change(made.rel, **fields)
         space.show(made.view, made.rel)

@@ -174,7 +174,7 @@ def _vault(m: Machine, directory: Path, disk: Disk, pool: str) -> Iterator[str]:
     if not inside:
         yield f"There is no pool inside {disk.name}."
         return
-    if inside[0].name != pool:
+    if pool and inside[0].name != pool:
         yield f"The pool inside {disk.name} is called {inside[0].name}, not {pool}."
     if not inside[0].exported or inside[0].active_on:
         yield f"The pool {inside[0].name} was not exported."
