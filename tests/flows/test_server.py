@@ -132,6 +132,18 @@ def test_all_keys_have_help_and_example() -> None:
         assert key.example
 
 
+def test_machine_is_described_before_it_is_decided_what_becomes_of_it() -> None:
+    question = asked(ServerWorld(), full().drop("server.scope")).question
+    about = (
+        "The machine knox: FreeBSD 14.2-RELEASE on amd64, 989.5 MiB of memory, OpenSSH_9.7p1; "
+        "network bfe0 (192.0.2.20); its clock is 0 seconds off."
+    )
+    assert about in question.help
+    move = ServerWorld().walk(full())
+    assert isinstance(move, Review)
+    assert move.plan.notes[0] == about
+
+
 def test_flow_is_pure() -> None:
     world = ServerWorld()
     first = world.walk(full())

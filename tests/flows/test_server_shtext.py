@@ -224,6 +224,23 @@ def test_key_is_searched_for_everywhere(shell: str, tmp_path: Path) -> None:
     assert KEY not in out + errors
 
 
+def test_key_file_of_who_runs_the_exported_script_is_not_meant(tmp_path: Path) -> None:
+    mine = tmp_path / "geli.key"
+    mine.write_text(KEY + "\n")
+    text = server_shtext.key_is_nowhere((str(tmp_path),))
+    for more, status in (("", 0), (KEY, 1)):
+        (tmp_path / "other").write_text(more)
+        done = subprocess.run(
+            [SHELLS[0], "-c", text],
+            input=f"{KEY}\n",
+            capture_output=True,
+            text=True,
+            check=False,
+            env={"PATH": "/usr/bin:/bin", "ZR_GELI_KEY": str(mine)},
+        )
+        assert done.returncode == status
+
+
 def test_no_key_is_no_proof(shell: str, tmp_path: Path) -> None:
     assert search(shell, "", tmp_path)[0] == 1
     assert search(shell, "short", tmp_path)[0] == 1

@@ -63,7 +63,12 @@ KEYS = (
         "yes",
     ),
     Key("disk.pool", "Name of the pool on it.", "backup", "backup"),
-    Key("server.host", "Its address or name, as this machine reaches it now.", "192.0.2.20"),
+    Key(
+        "server.host",
+        "Its address or name, as this machine reaches it now; unless given, the address it has.",
+        "192.0.2.20",
+        "",
+    ),
     Key(
         "server.port",
         "The port of its sshd when all is done; unless given, 22 for a vault, and 2223 for the one "
@@ -164,7 +169,8 @@ def _plan(talk: Talk) -> Plan:
             purpose=purpose,
             vessel=disk,
             server=server,
-        )
+        ),
+        server_checks.about(target, system),
     )
 
 
@@ -218,8 +224,8 @@ def _server(talk: Talk, target: TargetFacts, system: SystemFacts, purpose: Purpo
     )
 
 
-def build(plans: Plans) -> Plan:
-    """Return the plan, from the keys to the last proof."""
+def build(plans: Plans, about: str) -> Plan:
+    """Return the plan, from the keys to the last proof; `about` says which machine it is."""
     server = plans.server
     steps: tuple[Step, ...] = (
         *key_steps(plans),
@@ -242,5 +248,5 @@ def build(plans: Plans) -> Plan:
         title=f"{what} on {plans.vessel.disk.name}",
         steps=steps,
         disk=plans.vessel.identity,
-        notes=server_told.notes(plans),
+        notes=(about, *server_told.notes(plans)),
     )

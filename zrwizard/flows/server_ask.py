@@ -96,9 +96,10 @@ def purpose(talk: Talk, target: TargetFacts, system: SystemFacts, name: str) -> 
             key="server.scope",
             page="purpose",
             title="How much of it now?",
-            help="A disk can be made ready on any computer, an install medium will do; the "
-            "computer that becomes the server must have FreeBSD installed on a disk of its own. "
-            "A disk that was made ready is taken over by it later, with what is on it.",
+            help=f"{server_checks.about(target, system)} A disk can be made ready on any "
+            "computer, an install medium will do; the computer that becomes the server must have "
+            "FreeBSD installed on a disk of its own. A disk that was made ready is taken over by "
+            "it later, with what is on it.",
             options=(
                 Option(
                     ALL,

@@ -263,7 +263,11 @@ class Gate:
             detail = "It was set up for this server already: it is kept, nothing is erased."
             summary = "already set up: keep it"
         else:
-            detail = f"Everything on it is erased: {summary}."
+            inner = max(disk.disk.sectorsize, disk.disk.stripesize)
+            detail = (
+                f"Everything on it is erased: {summary}. Its sectors have {inner} bytes; those of "
+                "the pool 4096, which suits every disk."
+            )
         return Option(
             value=disk.disk.ident or disk.name,
             label=disk.name,

@@ -36,6 +36,21 @@ def openssh(system: SystemFacts) -> Version | None:
         return None
 
 
+def about(target: TargetFacts, system: SystemFacts) -> str:
+    """Return what kind of machine it is, in a sentence."""
+    nics = [
+        f"{nic.name} ({', '.join(a.address for a in nic.addresses) or 'no address'})"
+        for nic in target.nics
+    ]
+    named = f" {system.hostname}" if system.hostname else ""
+    ssh = openssh(system)
+    return (
+        f"The machine{named}: FreeBSD {target.release} on {target.arch}, "
+        f"{size.human(target.memory)} of memory, {ssh.text if ssh else 'no OpenSSH'}; "
+        f"network {', '.join(nics) or 'none'}; its clock is {abs(system.skew):.0f} seconds off."
+    )
+
+
 def missing(target: TargetFacts, system: SystemFacts, purpose: Purpose) -> tuple[Problem, ...]:
     """Return everything that stands in the way, each with what to do about it; none if nothing."""
     found = list(_machine(target, system))
