@@ -17,7 +17,9 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 
 @pytest.fixture(scope="module")
-def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
+def outcome(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Outcome]:
     """The results of the file's CASES, which run side by side."""
     cases = request.module.CASES
     with cases.under_way(tmp_path_factory.mktemp("receiver"), request) as found:

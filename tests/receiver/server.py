@@ -45,7 +45,9 @@ def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE)
 class Session:
     """One run of the script, as sshd starts it."""
 
-    def __init__(self, argv: list[str], request: str | bytes | None, *, parent: bool = False) -> None:
+    def __init__(
+        self, argv: list[str], request: str | bytes | None, *, parent: bool = False
+    ) -> None:
         environ: dict[bytes, bytes] = {b"PATH": b"/usr/bin:/bin", b"HOME": b"/root"}
         if request is not None:
             raw = request.encode() if isinstance(request, str) else request
@@ -65,7 +67,8 @@ class Session:
         self.err = b""
         self._deaf = threading.Event()
         self._threads = [
-            threading.Thread(target=self._read, args=(name,), daemon=True) for name in ("out", "err")
+            threading.Thread(target=self._read, args=(name,), daemon=True)
+            for name in ("out", "err")
         ]
         for thread in self._threads:
             thread.start()
@@ -193,7 +196,9 @@ class Server:
     def usual(self, word: str) -> None:
         (self.world / "mode" / word).unlink()
 
-    def session(self, role: str, request: str | bytes | None = None, *, parent: bool = False) -> Session:
+    def session(
+        self, role: str, request: str | bytes | None = None, *, parent: bool = False
+    ) -> Session:
         session = Session([str(self.script), "knox", role], request, parent=parent)
         self.sessions.append(session)
         return session
@@ -254,9 +259,14 @@ class Server:
         until(lambda: self._mark_of(session), "the session's directory")
         return int(self._mark_of(session).split("+")[1])
 
+    def main_of(self, text: str) -> int:
+        """The main process of the one session whose arguments hold `text`."""
+        pids = self.processes(text)
+        return next(pid for pid in pids if any(f"+{pid}+" in mark for mark in self.marks))
+
     def worker(self, session: Session) -> int:
         mark = self.run / self._mark_of(session)
-        until(lambda: (mark / "open/worker").exists(), "the worker")
+        until((mark / "open/worker").exists, "the worker")
         return int((mark / "open/worker").read_text().split()[0])
 
     def guardian(self, session: Session) -> int:

@@ -14,7 +14,12 @@ mode() { [ -e "$world/mode/$1" ]; }
 
 # A tool that is told to be slow says so in `stage` first: whoever cuts it waits for that.
 SLOW = """\
-slow() { if mode "$1"; then echo "$$" >"$world/stage.new"; mv "$world/stage.new" "$world/stage.$1"; sleep "${2:-60}"; fi; }
+slow() {
+  mode "$1" || return 0
+  echo "$$" >"$world/stage.new"
+  mv "$world/stage.new" "$world/stage.$1"
+  sleep 60
+}
 less() { # less WORD: one of the times that it is to fail is used up; 1 when there is none left
   mode "$1" || return 1
   n=$(cat "$world/mode/$1"); [ "$n" -gt 0 ] || return 1
@@ -24,7 +29,10 @@ echo "${0##*/} $*" >>"$world/calls"
 """
 
 GELI = """\
-oops() { echo "geli: $1" >&2; echo 'geli: There was an error with at least one provider.' >&2; exit 1; }
+oops() {
+  printf 'geli: %s\n' "$1" 'There was an error with at least one provider.' >&2
+  exit 1
+}
 verb=$1; shift
 case $verb in
 status)
@@ -59,9 +67,7 @@ list) ls "$world/imported" ;;
 import)
   [ "$1 $2 $3 $4 $5" = '-N -f -o cachefile=none -d' ] || exit 64
   device=${6##*/}
-  case $device in
-  *.eli) [ -e "$world/attached/$device" ] || { echo "cannot import '$7': no such pool available" >&2; exit 1; } ;;
-  esac
+  case $device in *.eli) [ -e "$world/attached/$device" ] || : >"$world/mode/nopool" ;; esac
   ! mode nopool || { echo "cannot import '$7': no such pool available" >&2; exit 1; }
   slow import_slow
   echo "$device" >"$world/imported/$7"
@@ -96,10 +102,11 @@ receive)
   while read -r line; do
     echo "$line" >>"$world/received"
     [ "$line" != end ] || { rm "$world/receiving"; exit 0; }
-    ! mode nospace || { rm "$world/receiving"; echo 'cannot receive new filesystem stream: out of space' >&2; exit 1; }
+    ! mode nospace || break
   done
   rm "$world/receiving"
-  echo 'cannot receive new filesystem stream: incomplete stream' >&2
+  if mode nospace; then why='out of space'; else why='incomplete stream'; fi
+  echo "cannot receive new filesystem stream: $why" >&2
   exit 1 ;;
 *) exit 64 ;;
 esac

@@ -112,9 +112,9 @@ def worker_killed(server: Server, session: Session, tool: int) -> None:
 def parent_killed(server: Server, session: Session, tool: int) -> None:
     """As sshd goes: its child's pipes break, and nobody tells the child."""
     kill(session.process.pid)
+    session.process.wait()
     session.end()
     session.deafen()
-    server.deliver()
 
 
 def tool_killed(server: Server, session: Session, tool: int) -> None:

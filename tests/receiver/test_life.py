@@ -6,12 +6,11 @@ from functools import partial
 
 import pytest
 
+from tests.receiver import standins
 from tests.receiver.cases import Cases, Make, Outcome
 from tests.receiver.server import SHELLS, Server, Session, until
 
 CASES = Cases()
-
-
 
 
 def answer(server: Server, request: str) -> Session:
@@ -113,10 +112,7 @@ def rollback_only_where_it_was_agreed(make: Make, shell: str) -> None:
 @CASES.both
 def plain_leaves_its_pool_imported(make: Make, shell: str) -> None:
     server = make(shell, shape="plain", part="zfs0")
-    (server.world / "parts.da0").write_text(
-        "Geom name: da0\nProviders:\n1. Name: da0p1\n   label: (null)\n2. Name: da0p2\n   label: zfs0\n"
-        "Consumers:\n1. Name: da0\n"
-    )
+    (server.world / "parts.da0").write_text(standins.parts("da0", "(null)", "zfs0"))
     stream = server.session("receive", "receive data")
     stream.send(b"end\n")
     assert stream.finish() == 0, stream.said

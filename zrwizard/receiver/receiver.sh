@@ -12,7 +12,6 @@
 PATH=/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin LC_ALL=C IFS=' '
 CONFIGS=/usr/local/etc/zrwizard DEV=/dev PLACES='/var/run/zrwizard /tmp/zrwizard'
 export PATH LC_ALL; umask 077; set -fu
-
 die() { printf 'zr-receiver: %s\n' "$2" >&2; exit "$1"; }
 log() { within 5 logger -t zr-receiver -p "auth.$1" "$name: $2" >/dev/null 2>&1; }
 refuse() { # nothing of the request is shown or logged: it may hold anything
@@ -93,7 +92,7 @@ take() { # take MARK: 0 it is ours, 1 somebody alive has it, 2 what somebody dea
 find_disk() { # sets disk to the one with our serial and size (or its partition), whatever its name is
     within 30 geom disk list >"$W/out" 2>/dev/null
     disk=$(awk -v serial="$serial" -v size="$size" '
-        function decide() { if (bytes == size && ident "" == serial "") print name }
+        function decide() { if (bytes == size && (ident "") == (serial "")) print name }
         /^Geom name:/ { decide(); name = $3; bytes = ident = "" }
         $1 == "Mediasize:" { bytes = $2 }
         $1 == "ident:" { sub(/^ *ident: */, ""); sub(/ +$/, ""); ident = $0 == "(null)" ? "" : $0 }
@@ -102,15 +101,16 @@ find_disk() { # sets disk to the one with our serial and size (or its partition)
     [ -n "$part" ] || return 0
     within 30 geom part list "$disk" >"$W/out" 2>/dev/null
     disk=$(awk -v label="$part" '$2 == "Name:" { name = $3 }
-        $1 == "label:" && $2 "" == label "" { print name }' "$W/out")
+        $1 == "label:" && ($2 "") == (label "") { print name }' "$W/out")
     case $disk in '' | *[!a-z0-9]*) die 69 "Not exactly one partition of our disk has the label $part." ;; esac
 }
 unlock() { # unlock SESSION KEYFILE: one attach; the result is its status and what it said
     (start "$1" want/geli geli attach -d -p -k "$2" "$disk") >"$RUN/$1/said" 2>&1
     printf '%s\n' $? "$(head -n 1 "$RUN/$1/said" | tr -cd '[:print:]')" >"$RUN/$1/open/want/result"
 } 2>/dev/null
-brought() { [ -L "$want/by" ] || [ -s "$want/result" ]; }
-answered() { [ -s "$want/result" ] || ! alive "$(readlink "$want/by")"; }
+alone() { ! kill -0 "$PPID" 2>/dev/null; } # the sshd of this session has gone, and with it who waits for us
+brought() { [ -L "$want/by" ] || [ -s "$want/result" ] || alone; }
+answered() { [ -s "$want/result" ] || ! alive "$(readlink "$want/by")" || alone; }
 unseal() { # attach the vault's disk with a key that a deliver session brings
     ! listed "$pool" && ! attached "$disk" || die 75 "Somebody else has attached the disk, or imported the pool."
     within 60 dd if="$DEV/$disk" of=/dev/null bs=1048576 count=3 2>/dev/null || die 69 "The disk cannot be read."
@@ -120,6 +120,7 @@ unseal() { # attach the vault's disk with a key that a deliver session brings
     [ "$delivery" = stdin ] || unlock "$me" "$want/key" &
     until_ "$wait" brought || die 70 "No key came within $wait seconds."
     until_ "$attach" answered || die 70 "The key was not there in full within $attach seconds."
+    ! alone || die 70 "Whoever asked for the disk has gone."
     { read -r status && read -r said; } 2>/dev/null <"$want/result" || die 70 "The delivery of the key broke off."
     case $said in *'Cannot access'*) rm -f "$W/disk" ;; esac # it is attached by somebody else
     [ "$status" = 0 ] || die 74 "The disk does not open: $said"
@@ -136,7 +137,7 @@ enter() { # into the running hold once its pool is there, or else into one of ou
         host=$(readlink "$RUN/$name+hold")
         [ "$verb" != hold ] || [ ! -d "$RUN/$host/open" ] || die 75 "Another session holds the disk."
         [ ! -e "$RUN/$host/open/ready" ] || { echo "$host" >"$W/inside"; [ ! -d "$RUN/$host/open" ] || return 0; }
-        [ $((left -= 1)) -ge 0 ] && sleep 0.5 || die 70 "The session that holds the disk did not get it open."
+        [ $((left -= 1)) -ge 0 ] && ! alone && sleep 0.5 || die 70 "Another session does not get the disk open."
     done
     if [ "$shape" = vault ]; then
         find_disk && unseal && echo "$pool" >"$W/pool" && bring_in "$DEV/$disk.eli"
@@ -165,7 +166,7 @@ receive() { # receive REQUEST...
     verb=${1-} target=$pool/${2-}
     case $verb:$# in
     hold:1 | inventory:1 | space:1 | health:1) ;;
-    receive:2 | abandon:2 | token:2) case /$2/ in /./) target=$pool ;; *//* | */./* | */../*) refuse ;; esac ;;
+    receive:2 | abandon:2 | token:2) case /$2/ in /./) target=$pool ;; *//* | */./* | */../* | */-*) refuse ;; esac ;;
     *) refuse ;;
     esac
     mkdir "$W" "$W/open" && mkfifo "$W/life" || die 74 "Nothing can be written on the server."
@@ -177,7 +178,7 @@ receive() { # receive REQUEST...
     wait $!; status=$?
     exec 9>&-
     until_ 60 test ! -d "$W" || die 74 "The disk does not go; the server goes on trying."
-    [ "$verb:$status" != hold:0 ] || echo closed
+    case $verb:$status in hold:0) echo closed ;; *:1[34]?) echo "zr-receiver: A signal ended it." >&2 ;; esac
     exit "$status"
 }
 told() { read -r status <&4 || [ ! -d "$RUN/$host/open" ] || ! alive "$host"; }
@@ -193,7 +194,7 @@ deliver() { # deliver REQUEST...
         [ -n "$more" ] || [ ! -d "$RUN/$host/open" ] || ! alive "$host" || more=1 left=$((wait * 5))
         [ $((left -= 1)) -ge 0 ] && sleep 0.2 || die 70 "Nothing waits for a key."
     done
-    { command exec 4<>"$want/result" 5<>"$want/count"; } 2>/dev/null || die 70 "What waited for the key has ended."
+    [ -d "$want" ] && exec 4<>"$want/result" 5<>"$want/count" || die 70 "What waited for the key has ended."
     disk=$(cat "$RUN/$host/disk") status='' amount=''
     case $delivery in stdin) fetch | unlock "$host" - ;; fifo) (fetch of="$want/key") ;; esac >/dev/null &
     until_ $((attach + 5)) told
@@ -239,8 +240,7 @@ configure
 if [ "$role" = guard ]; then
     trap '' HUP INT TERM
     exec 8<>"$W/life" && exec 7<"$W/life" 8>&- && echo $$ >"$W/guard" && read -r _ <&7
-    until clean "$me"; do sleep 20; done
-    exit
+    until clean "$me"; do sleep 20; done; exit
 fi
 request=${SSH_ORIGINAL_COMMAND-}
 [ ${#request} -le 255 ] || refuse
