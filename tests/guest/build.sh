@@ -24,14 +24,14 @@ LOCKED_PASSPHRASE="zguest key"
 
 PACKAGES=(zfsutils-linux udev openssh-server openssh-client openssh-sftp-server libpam-modules
   busybox-static dash original-awk gdisk fdisk dosfstools netcat-openbsd iproute2 kmod coreutils util-linux
-  dmsetup)
+  dmsetup procps)
 # Packages in the dependency closure that put nothing into the guest.
 UNUSED='perl|libperl|python3|libpython3|usrmerge|adduser|debconf|media-types|ucf|libc-bin|tar_|dpkg_'
-UNUSED="$UNUSED|procps|libsqlite|gcc-|libdb5|runit-helper|ncurses|passwd|init-system|lsb-base"
+UNUSED="$UNUSED|libsqlite|gcc-|libdb5|runit-helper|ncurses|passwd|init-system|lsb-base"
 PROGRAMS=(/bin/dash /sbin/zpool /sbin/zfs /sbin/zdb /sbin/zgenhostid /sbin/mount.zfs
   /sbin/sgdisk /sbin/sfdisk /sbin/mkfs.fat /bin/nc.openbsd /bin/ip /bin/kmod /bin/dd /bin/df /bin/stty
   /usr/bin/original-awk /usr/bin/cksum /usr/bin/timeout /usr/bin/sha256sum /usr/bin/partx /bin/udevadm /lib/udev/zvol_id
-  /sbin/dmsetup /bin/ss
+  /sbin/dmsetup /bin/ss /usr/bin/pgrep
   /usr/sbin/sshd /usr/bin/ssh /usr/bin/scp /usr/bin/sftp /usr/bin/ssh-keygen /usr/bin/ssh-keyscan
   /usr/lib/openssh/sftp-server)
 MODULES=(zfs virtio_pci virtio_blk virtio_net virtio_rng virtio_console vfat nls_cp437 nls_ascii
@@ -246,6 +246,7 @@ base_root() {
   ln -sf original-awk "$ROOT/usr/bin/awk"   # the awk that FreeBSD has
   ln -sf nc.openbsd "$ROOT/usr/bin/nc"
   ln -sf ../bin/ip "$ROOT/usr/sbin/ip"
+  ln -sf pgrep "$ROOT/usr/bin/pkill"
   ln -sf ../../bin/udevadm "$ROOT/usr/lib/systemd/systemd-udevd"
   cp "$WORK"/system/lib/udev/rules.d/60-zvol.rules "$ROOT/usr/lib/udev/rules.d/"
   cp -r "$WORK/system/usr/share/zfs/compatibility.d" "$ROOT/usr/share/zfs/"

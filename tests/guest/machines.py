@@ -172,9 +172,7 @@ def _die_with_parent() -> None:
 class Guest:
     """A running guest. `console_url` is free for the product: nothing here ever connects to it."""
 
-    def __init__(
-        self, image: Image, machine: Machine, wire: Wire | None, directory: Path
-    ) -> None:
+    def __init__(self, image: Image, machine: Machine, wire: Wire | None, directory: Path) -> None:
         self.machine = machine
         self.port = free_port()
         self._socket_path = directory / f"{machine.name}.{time.monotonic_ns()}.agent"

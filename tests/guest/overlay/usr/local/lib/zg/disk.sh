@@ -32,7 +32,7 @@ sectors() { cat "/sys/block/$1/size"; }
 # serial KERNEL_NAME: the serial number; of a SCSI disk from its page 80h, after four bytes.
 serial() {
   case $1 in
-  sd?) tail -c +5 "/sys/block/$1/device/vpd_pg80" 2> /dev/null | tr -d '\0' | sed 's/^ *//' ;;
+  sd?) tail -c +5 "/sys/block/$1/device/vpd_pg80" 2> /dev/null | tr -d '\0 ' ;;
   *) cat "/sys/block/$1/serial" 2> /dev/null ;;
   esac
 }
@@ -40,13 +40,12 @@ serial() {
 # description KERNEL_NAME: vendor and product; virtio-blk has none.
 description() {
   case $1 in
-  sd?) printf '%s %s\n' "$(cat "/sys/block/$1/device/vendor")" "$(cat "/sys/block/$1/device/model")" |
-    sed -e 's/  */ /g' -e 's/ $//' ;;
+  sd?)
+    read -r vendor < "/sys/block/$1/device/vendor"
+    read -r model < "/sys/block/$1/device/model"
+    echo "$vendor $model" ;;
   esac
 }
-
-# installed: this guest plays an installed system, not a live medium.
-installed() { grep -q '\bzg\.role=' /proc/cmdline; }
 
 # in_use DISK: a partition of it is mounted, swapped on or in an imported pool.
 in_use() { ! blockdev --rereadpt "/dev/$1" 2> /dev/null; }
