@@ -207,7 +207,9 @@ def replug(machine: Machine) -> None:
         detach(machine, made)
     usb = [d for d in machine.disks if d.name.startswith("da")]
     lines = [f"{d.name}: <{d.vendor}>  s/n {d.serial} detached" for d in usb]
-    names = ["da1", "da0"][-len(usb) :] if len(usb) > 1 else ["da1"]
+    names = [d.name for d in reversed(usb)]
+    if len(usb) == 1:
+        names = ["da0" if usb[0].name == "da1" else "da1"]
     for disk, new in zip(usb, names, strict=True):
         rename(disk, new)
     lines += [f"{d.name}: <{d.vendor}> Fixed Direct Access SPC-4 SCSI device" for d in usb]

@@ -255,6 +255,7 @@ async def _shell(m: Machine, command: str, pipe: SimChannel[R]) -> tuple[int, st
     """root's login shell with a command, fed with what comes over the line."""
     session = new_session(m, f"sh -c {command}", cwd=m.home)
     complaints = bytearray()
+    over = asyncio.Event()
 
     async def out(data: bytes) -> None:
         pipe.write(data)
@@ -263,17 +264,33 @@ async def _shell(m: Machine, command: str, pipe: SimChannel[R]) -> tuple[int, st
         complaints.extend(data)
 
     async def feed(io: Any) -> int:
+        # A command that has ended takes nothing more, whether the line goes on or not.
+        gone = asyncio.ensure_future(over.wait())
         try:
-            while piece := await pipe.read():
+            while True:
+                more = asyncio.ensure_future(pipe.read())
+                await asyncio.wait({more, gone}, return_when=asyncio.FIRST_COMPLETED)
+                if not more.done():
+                    more.cancel()
+                    return 0
+                if not (piece := more.result()):
+                    return 0
                 await io.stdout.write(piece)
         except BrokenPipeError:
             return 0
-        return 0
+        finally:
+            gone.cancel()
+
+    async def ended(io: Any) -> int:
+        over.set()
+        return int(str(io.argv[0]))
 
     session.bash.add_command("__line", feed)
+    session.bash.add_command("__over", ended)
     try:
         await session.run(helpers(m), err)
-        status, complaint = await session.run(f"__line | (\n{command}\n)", out, err)
+        script = f"__line | (\n(\n{command}\n)\n__over $?\n)"
+        status, complaint = await session.run(script, out, err)
         if complaint and "pipe reader closed" not in complaint:
             complaints.extend(f"sh: {complaint}\n".encode())
         return status, complaints.decode("utf-8", "replace")

@@ -145,7 +145,7 @@ class Door:
 
     async def _awaited(self) -> Hold:
         """The session that waits for a key."""
-        for _ in range(50):
+        for _ in range(max(1, int(LEAST_WAIT * 10))):
             hold = self._m.holds.get(self._name)
             if hold is not None and hold.key is not None and not hold.key.done():
                 return hold

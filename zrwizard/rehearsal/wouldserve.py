@@ -65,7 +65,11 @@ def would_serve(m: Machine, directory: Path, serial: str, before: dict[str, byte
 
 
 def _leaks(m: Machine, directory: Path) -> Iterator[str]:
-    """The geli key's text, or its bytes, or both in base64: in files, on disks, among arguments."""
+    """The geli key's text, its bytes, or its text in base64: in files, on disks, among arguments.
+
+    Of arguments those are known that simulated programs have had: not those of the few that the
+    virtual shell brings itself (grep, sed and the like).
+    """
     try:
         key = (directory / "geli.key").read_bytes().strip()
     except OSError:
