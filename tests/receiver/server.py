@@ -29,6 +29,8 @@ SHELLS = {
 }
 SERIAL = "WX11A1234567"
 SIZE = 2000398934016
+FORKING = threading.Lock()
+"""A program that is being written must not be open in another thread's new child (ETXTBSY)."""
 PATIENCE = 40.0
 """Seconds after which something will not come any more, on a busy machine."""
 
@@ -55,14 +57,15 @@ class Session:
         # A parent of its own, which stays, as the shell under some sshds does.
         if parent:
             argv = ["/bin/sh", "-c", '"$@"; exit $?', "sh", *argv]
-        self.process = subprocess.Popen(
-            argv,
-            env=environ,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        with FORKING:
+            self.process = subprocess.Popen(
+                argv,
+                env=environ,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
         self.out = b""
         self.err = b""
         self._deaf = threading.Event()
@@ -156,8 +159,7 @@ class Server:
         ):
             text, count = re.subn(wanted, new, text, count=1, flags=re.MULTILINE)
             assert count == 1
-        self.script.write_text(text)
-        self.script.chmod(0o755)
+        self.program("zr-receiver", text)
 
     def hurry(self, *pairs: tuple[str, str]) -> None:
         """Shorten waits of the script: each text is there and is replaced by the other."""
@@ -165,7 +167,7 @@ class Server:
         for old, new in pairs:
             assert old in text
             text = text.replace(old, new)
-        self.script.write_text(text)
+        self.program("zr-receiver", text)
 
     def configure(self, **settings: object) -> None:
         given: dict[str, object] = {
@@ -180,8 +182,9 @@ class Server:
         (self.root / "etc/knox.conf").write_text(text)
 
     def program(self, name: str, text: str) -> None:
-        (self.root / "bin" / name).write_text(text)
-        (self.root / "bin" / name).chmod(0o755)
+        with FORKING:
+            (self.root / "bin" / name).write_text(text)
+            (self.root / "bin" / name).chmod(0o755)
 
     def disks(self, others: str, *names: str) -> None:
         """Ours appears under each of `names`, beside `others`."""
