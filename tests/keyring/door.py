@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -54,10 +55,16 @@ def keygen(*words: str) -> str:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nobody listens on, below those of outgoing connections.
+
+    One of those could be taken while sshd restarts, even by whoever waits for it (a connection
+    to oneself).
+    """
+    while True:
+        port = random.randrange(20000, 30000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
 
 
 @dataclass
@@ -130,7 +137,7 @@ class Door:
     rules: str = LOCKED
     environment: dict[str, str] = field(default_factory=dict)
     certified: bool = True
-    extra: str = ""
+    path: str = "/usr/sbin:/usr/bin:/sbin:/bin"
     process: subprocess.Popen[bytes] | None = None
 
     def write(self, rules: str | None = None) -> Path:
@@ -146,7 +153,9 @@ class Door:
             "PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\n"
             f"PermitRootLogin prohibit-password\nAllowUsers {USER}\nUseDNS no\n"
             f"StrictModes no\nPidFile {self.directory / 'pid'}\nLogLevel VERBOSE\n"
-            f"Subsystem sftp internal-sftp\nMaxStartups 50\n{self.rules}{self.extra}"
+            f"Subsystem sftp internal-sftp\nMaxStartups 50\n{self.rules}"
+            # No first shell, so that bash leaves the .bashrc of whoever runs the tests alone.
+            f"SetEnv SHLVL=5 PATH={self.path}\n"
         )
         (self.directory / "revoked").touch()
         path = self.directory / "sshd_config"
@@ -168,8 +177,10 @@ class Door:
         )
         until = time.monotonic() + 20
         while time.monotonic() < until:
-            with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), 1):
-                return
+            with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), 1) as it:
+                it.settimeout(5)
+                if it.recv(4) == b"SSH-":
+                    return
             assert self.process.poll() is None, self.log()
             time.sleep(0.05)
         raise AssertionError(f"sshd does not listen: {self.log()}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.keyring import zfsbox
-from tests.keyring.door import LOCKED, OPEN, PASSPHRASE, USER, Door, door
+from tests.keyring.door import PASSPHRASE, USER, Door, door
 from tests.keyring.seen import Sampler
 from zrwizard import receiver
 from zrwizard.keyring import holding, trial, trial_streams
@@ -61,7 +62,11 @@ class House:
         assert state["datasets"] == {}
         if state["vault"]:
             assert (state["attached"], state["imported"]) == (False, False)
-        assert [path.name for path in self.run.glob("*")] == []
+        # A session removes its marks a moment after it has closed the disk.
+        until = time.monotonic() + 30
+        while (marks := [path.name for path in self.run.glob("*")]) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert marks == []
         assert list(Path("/tmp").glob("zr-trial.*")) == []
 
 
@@ -99,7 +104,7 @@ def _house(directory: Path, shape: str) -> Iterator[House]:
     commands = {role: f"{script} knox {role}" for role in receiver.ROLES}
     with door(directory, commands, shape=shape) as made:
         zfsbox.make(box, made.keys.path("geli.key").read_bytes(), vault=shape == "vault")
-        made.extra = f"SetEnv PATH={box}/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
+        made.path = f"{box}/bin:{made.path}"
         made.again()
         secrets = Secrets()
         secrets.add(Secret("ca-passphrase", PASSPHRASE))
@@ -136,7 +141,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_whole_bad_day_of_a_vault(vault: House) -> None:
     keys = vault.door.keys
-    with Sampler(0.05) as seen:
+    with Sampler(0.1) as seen:
         heard, said = [], []
         for act in ("login", "deliver", "receive", "cut"):
             said.append(vault.act(act))
@@ -152,7 +157,7 @@ def test_the_whole_bad_day_of_a_vault(vault: House) -> None:
     private = [keys.path(f).read_text() for f in ("login", "deliver", "receive", "ca", "geli.key")]
     hidden = [PASSPHRASE, *(text.split("\n")[-2][:40] for text in private)]
     assert not any(secret in row for row in [*said, *heard] for secret in hidden)
-    assert seen.times > 20
+    assert seen.times > 10
     assert seen.saw("zr-receiver")
     assert not seen.has(*hidden)
     _nowhere(vault, hidden)
@@ -168,12 +173,12 @@ def _nowhere(house: House, hidden: list[str]) -> None:
 
 
 def test_the_whole_bad_day_of_a_plain_server(plain: House) -> None:
-    said = [plain.act(act) for act in ("login", "deliver", "receive", "cut")]
+    said = [plain.act(act) for act in ("deliver", "cut")]
     plain.check_clean()
     assert plain.state()["imported"] is True
-    assert said[1] == "The pool wd is ONLINE and tells inventory, space and health."
-    assert "given up by the receiver after" in said[3]
-    assert "From the resume token" in said[3]
+    assert said[0] == "The pool wd is ONLINE and tells inventory, space and health."
+    assert "given up by the receiver after" in said[1]
+    assert "From the resume token" in said[1]
 
 
 def test_a_thief_of_the_vault_finds_nothing(vault: House) -> None:
@@ -228,49 +233,28 @@ def test_somebody_else_has_the_disk(vault: House) -> None:
     vault.check_clean()
 
 
-def test_the_disk_was_attached_before(vault: House) -> None:
-    with zfsbox.changed(vault.box) as state:
-        state["attached"] = True
-    try:
-        error = _fails(vault, "deliver")
-    finally:
-        with zfsbox.changed(vault.box) as state:
-            state["attached"] = False
-    assert "status 75" in error.what
+def test_what_comes_back_is_not_what_went(plain: House) -> None:
+    with plain.faulty("forgets"):
+        assert "does not hold the data" in _fails(plain, "receive").what
+    plain.check_clean()
+    with plain.faulty("guid"):
+        assert "its guid differs" in _fails(plain, "receive").what
+    plain.check_clean()
 
 
-def test_what_comes_back_is_not_what_went(vault: House) -> None:
-    with vault.faulty("forgets"):
-        assert "does not hold the data" in _fails(vault, "receive").what
-    vault.check_clean()
-    with vault.faulty("guid"):
-        assert "its guid differs" in _fails(vault, "receive").what
-    vault.check_clean()
-
-
-def test_what_an_older_trial_left_is_removed_first(vault: House) -> None:
-    with zfsbox.changed(vault.box) as state:
-        for name in ("wd/zr-trial", "wd/zr-trial-source"):
-            state["datasets"][name] = dict(props={}, snapshots={}, mounted="", partial=None)
-            for part in ("live", "@old"):
-                (vault.box / "data" / name.replace("/", "%") / part).mkdir(parents=True)
-    assert "read back the same" in vault.act("receive")
-    vault.check_clean()
-
-
-def test_a_large_dataset_of_that_name_is_left_alone(vault: House) -> None:
-    with zfsbox.changed(vault.box) as state:
+def test_a_large_dataset_of_that_name_is_left_alone(plain: House) -> None:
+    with zfsbox.changed(plain.box) as state:
         state["datasets"]["wd/zr-trial"] = dict(props={}, snapshots={}, mounted="", partial=None)
-    (vault.box / "data" / "wd%zr-trial" / "live").mkdir(parents=True)
+    (plain.box / "data" / "wd%zr-trial" / "live").mkdir(parents=True)
     try:
-        with vault.faulty("huge"):
-            assert "left alone" in _fails(vault, "receive").what
-        assert list(vault.state()["datasets"]) == ["wd/zr-trial"]
+        with plain.faulty("huge"):
+            assert "left alone" in _fails(plain, "receive").what
+        assert list(plain.state()["datasets"]) == ["wd/zr-trial"]
     finally:
-        shutil.rmtree(vault.box / "data" / "wd%zr-trial")
-        with zfsbox.changed(vault.box) as state:
+        shutil.rmtree(plain.box / "data" / "wd%zr-trial")
+        with zfsbox.changed(plain.box) as state:
             state["datasets"].clear()
-    vault.check_clean()
+    plain.check_clean()
 
 
 def test_a_disk_that_stays_attached_after_a_cut(
@@ -295,28 +279,44 @@ def test_a_disk_that_stays_attached_after_a_cut(
         with zfsbox.changed(vault.box) as state:
             state["faults"] = []
     monkeypatch.undo()
-    # The receiver's guardian goes on trying; then the next trial finds and removes what is left.
-    assert "read back the same" in vault.act("receive")
+    # The receiver's guardian goes on trying; then there is a way in again, and all can be removed.
+    trial_streams._clean_later(vault.server())
     vault.check_clean()
 
 
+def _half(house: House, partial: dict[str, object] | None) -> None:
+    """A dataset of which a stream has left the first half, with what is kept of that."""
+    one = {"props": {}, "snapshots": {}, "mounted": "", "partial": partial}
+    live = house.box / "data" / "wd%zr-trial" / "live"
+    live.mkdir(parents=True)
+    (live / "data").write_bytes(bytes(1000))
+    with zfsbox.changed(house.box) as state:
+        state["datasets"]["wd/zr-trial"] = one
+
+
 def test_a_receiver_that_keeps_nothing_of_a_cut_stream(plain: House) -> None:
-    with plain.faulty("forgets token"):
-        assert "no resume token" in _fails(plain, "cut").what
+    server = plain.server()
+    _half(plain, None)
+    with pytest.raises(TrialError) as error:
+        trial_streams._go_on(server, "wd/zr-trial", "1")
+    assert "no resume token" in error.value.what
+    trial_streams._remove(server, "zr-trial")
     plain.check_clean()
 
 
 def test_a_rest_that_cannot_be_sent_is_abandoned(plain: House) -> None:
+    _half(plain, {"from": "wd/zr-trial-source@trial", "guid": "1", "size": 2000, "have": 0})
     with plain.faulty("no resume"):
-        said = plain.act("cut")
+        said = trial_streams._go_on(plain.server(), "wd/zr-trial", "1")
     assert "kernel modules must be upgraded to use this token), so what was there was" in said
     plain.check_clean()
 
 
-def test_a_dataset_that_does_not_go_is_told(plain: House) -> None:
+def test_what_an_older_trial_left_is_removed_or_told(plain: House) -> None:
     with plain.faulty("undead"):
+        assert "dataset is busy" in _fails(plain, "receive").what
+        assert list(plain.state()["datasets"]) == ["wd/zr-trial"]
         assert "does not go away" in _fails(plain, "receive").what
-    assert list(plain.state()["datasets"]) == ["wd/zr-trial"]
     assert "read back the same" in plain.act("receive")
     plain.check_clean()
 
@@ -343,18 +343,13 @@ def test_an_account_and_a_clock_that_are_wrong(
         who.unlink()
 
 
-def test_a_door_that_gives_a_thief_more(vault: House) -> None:
-    keys = vault.door.keys
-    keys.certify("deliver", clear=False)
-    vault.door.again(OPEN)
-    try:
-        error = _fails(vault, "single")
-    finally:
-        keys.certify("deliver")
-        vault.door.again(LOCKED)
-    assert "pty" in error.what
-    assert "With the key that receives" not in error.what
-    vault.check_clean()
+def test_a_door_that_gives_a_thief_more(vault: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is really found is the dial's own test; here it must be an error."""
+    found = {"deliver": (), "receive": ("With the key that receives one can have a pty.",)}
+    monkeypatch.setattr(SshDial, "tries", lambda self, who, port: found[who])
+    error = _fails(vault, "single")
+    assert error.what == "With the key that receives one can have a pty."
+    assert "sshd_config" in error.now
 
 
 def test_keys_that_were_mixed_up(vault: House) -> None:
@@ -384,7 +379,6 @@ def test_a_line_that_breaks_while_the_pool_is_open(vault: House) -> None:
     server = vault.server()
     with pytest.raises(OperatorError) as error, server.held():
         vault.dial._channels[0].cut()
-        server.ask("inventory", timeout=10)
     assert isinstance(error.value, DialError | TrialError)
     assert server.same_as_before(frozenset({zfsbox.OTHER}), 30) is not None
     vault.check_clean()

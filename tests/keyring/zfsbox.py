@@ -1,8 +1,9 @@
 """A disk, geli and a pool in files: what the receiver and the trials call, as separate processes.
 
 Its first argument is the tool (geli, geom, zpool, zfs); ZFSBOX names the directory of its state,
-which is made by `make`. It follows facts C3 to C5 as far as the receiver and the trials go, and no further: a stream
-is a line of JSON and the bytes of one file, which come and are kept one piece after the other.
+which is made by `make`. It follows facts C3 to C5 as far as the receiver and the trials go, and no
+further: a stream is a line of JSON and the bytes of one file, which come and are kept one piece
+after the other.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def geli(verb: str, words: list[str]) -> None:
                     fail(f"geli: Cannot access {rest} (error=1).")
                 if hashlib.sha256(key).hexdigest() != state["key"]:
                     fail(
-                        f"geli: Wrong key for {DISK}.\ngeli: There was an error with at least one provider."
+                        f"geli: Wrong key for {DISK}.\ngeli: There was an error with one provider."
                     )
                 state["attached"], state["last"] = True, "d" in found
         case "detach":
@@ -135,7 +136,7 @@ def geom() -> None:
 
 
 def zpool(verb: str, words: list[str]) -> None:
-    found, rest = options(words, "oRd")
+    _, rest = options(words, "oRd")
     with changed() as state:
         there = state["imported"]
         if verb == "list" and not rest:
@@ -154,9 +155,8 @@ def zpool(verb: str, words: list[str]) -> None:
             case "list":
                 print(allocated(state))
             case "status":
-                print(
-                    f"  pool: {POOL}\n state: {'DEGRADED' if 'ill' in state['faults'] else 'ONLINE'}"
-                )
+                health = "DEGRADED" if "ill" in state["faults"] else "ONLINE"
+                print(f"  pool: {POOL}\n state: {health}")
             case "export":
                 if any(alive(pid) for pid in state.get("receiving", [])):
                     fail(f"cannot export '{POOL}': pool is busy")
