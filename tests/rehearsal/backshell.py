@@ -6,12 +6,16 @@ import asyncio
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from zrwizard import rehearse_server
 from zrwizard.flows.moves import Answers
 from zrwizard.flows.server import SERVER
 from zrwizard.headless import Headless
+from zrwizard.keyring import holding, trial_streams
 from zrwizard.keyring.operator import Cost
 from zrwizard.rehearsal import Rehearsal
 from zrwizard.rehearsal.daemonfiles import place, write
@@ -124,6 +128,15 @@ class Heard:
     @property
     def text(self) -> str:
         return "\n".join(map(repr, self.events))
+
+
+def hurried(patch: pytest.MonkeyPatch) -> None:
+    """The trials' pauses between two looks and two pieces are short: this machine is quick."""
+    quick = SimpleNamespace(
+        monotonic=time.monotonic, time=time.time, sleep=lambda seconds: time.sleep(seconds / 50)
+    )
+    for module in (trial_streams, holding):
+        patch.setattr(module, "time", quick)
 
 
 CHEAP = Cost(4, 12, 1000)

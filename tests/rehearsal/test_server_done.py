@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.rehearsal.backshell import CHEAP, Heard, set_up
+from tests.rehearsal.backshell import CHEAP, Heard, hurried, set_up
 from zrwizard import rehearse, rehearse_server
-from zrwizard.keyring import ca, issue, trial_streams
+from zrwizard.keyring import ca, issue
 from zrwizard.keyring.store import Keyring
 from zrwizard.rehearsal import Rehearsal, door
 from zrwizard.rehearsal.sshdstate import Sshd
@@ -84,7 +84,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     """One server for all: every test leaves it as it was."""
     state = tmp_path_factory.mktemp("state")
     patch = pytest.MonkeyPatch()
-    patch.setattr(trial_streams, "PAUSE", 0.001)
+    hurried(patch)
     with Rehearsal(speed=1000, scenario="server") as made:
         finished, heard = set_up(made, state)
         yield Done(made, state / "keys" / "knox", finished, heard)
