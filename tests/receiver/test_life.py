@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from functools import partial
 
 import pytest
@@ -74,6 +77,42 @@ def a_question_of_its_own(make: Make, shell: str) -> None:
     assert question.finish() == 0, question.said
     assert question.printed.startswith("wd\t")
     assert server.shut
+
+
+@CASES.both
+def a_guardian_that_was_killed(make: Make, shell: str) -> None:
+    """The end of the session is in order all the same: another one is called."""
+    server = make(shell)
+    hold = server.opened()
+    os.kill(server.guardian(hold), signal.SIGKILL)
+    hold.end()
+    assert hold.finish() == 0, hold.said
+    assert hold.printed == "ready\nclosed\n"
+    assert server.shut
+
+
+@CASES.both
+def somebody_else_has_the_number(make: Make, shell: str) -> None:
+    """A stale mark and stale records name a process that is another one now: it is left alone."""
+    server = make(shell)
+    innocent = subprocess.Popen(["sleep", "300"])
+    try:
+        stale = server.run / f"knox+{innocent.pid}+0123456789abcdef"
+        (stale / "open").mkdir(parents=True)
+        server.run.chmod(0o700)
+        for mark in ("hold", "receive"):
+            (server.run / f"knox+{mark}").symlink_to(stale.name)
+        (stale / "open/worker").write_text(f"{innocent.pid}\n0123456789abcdef\n")
+        (stale / "open/ask").write_text(f"{innocent.pid}\nzfs receive -s -u wd\n")
+        (stale / "guard").write_text(f"{innocent.pid}\n")
+        stream = server.opened("receive data")
+        stream.send(b"end\n")
+        assert stream.finish() == 0
+        assert server.shut
+        assert innocent.poll() is None
+    finally:
+        innocent.kill()
+        innocent.wait()
 
 
 @CASES.both

@@ -49,8 +49,9 @@ def config(
 
     `shape` is `vault` or `plain`; `serial` and `size` (bytes) are the disk's, as geom(8) tells them
     (no serial: empty); `part` is the GPT label of a partition, empty for the whole disk; `delivery`
-    is `stdin` or `fifo`; with `force` a receive may roll back and destroy (`zfs receive -F`);
-    `wait` and `attach` are the seconds for a key to come and for it to open the disk.
+    is `stdin` or `fifo`; `wait` and `attach` are the seconds for a key to come, and for it to open
+    the disk. With `force` a receive may roll back, and a replication stream destroys what its
+    sender no longer has (`zfs receive -F`, facts C5); without it no stream destroys a snapshot.
     Raises ValueError, in plain words, for anything that the script would not take.
     """
     _check(shape in ("vault", "plain"), "a server's shape is vault or plain")

@@ -171,12 +171,12 @@ receive() { # receive REQUEST...
     esac
     mkdir "$W" "$W/open" && mkfifo "$W/life" || die 74 "Nothing can be written on the server."
     exec 3<&0 </dev/null 9<>"$W/life"
-    if command -v setsid >/dev/null; then own=setsid; else own='daemon -f'; fi
-    $own "$0" "$name" guard "$me" 3<&- 9>&- </dev/null >/dev/null 2>&1 &
+    if command -v setsid >/dev/null; then set -- setsid; else set -- daemon -f; fi
+    "$@" "$0" "$name" guard "$me" 3<&- 9>&- </dev/null >/dev/null 2>&1 &
     until_ 10 test -s "$W/guard" || { rm -rf "$W"; die 74 "No guardian starts, so nothing was opened."; }
     (exec 9>&-; work) &
-    wait $!; status=$?
-    exec 9>&-
+    wait $!; status=$?; exec 9>&-
+    is "$(cat "$W/guard" 2>/dev/null)" "$token" || { "$@" "$0" "$name" guard "$me" 3<&- </dev/null >/dev/null 2>&1 & }
     until_ 60 test ! -d "$W" || die 74 "The disk does not go; the server goes on trying."
     case $verb:$status in hold:0) echo closed ;; *:1[34]?) echo "zr-receiver: A signal ended it." >&2 ;; esac
     exit "$status"
