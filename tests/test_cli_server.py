@@ -150,6 +150,22 @@ def test_the_plan_in_every_form(
             assert b"a passphrase of five words" not in kept.read_bytes()
 
 
+def test_a_rehearsals_console_never_touches_the_real_keys(
+    home: Path,
+    made: Rehearsal,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ZR_TEST_CONSOLE", made.scenario.root_password)
+    argv = [word if word != made.url else "rehearsal://server" for word in server(home, made)]
+    assert main([*argv, "--plan", "json", "--keys", str(home / "mine")]) == Exit.DONE
+    plan = from_json(capsys.readouterr().out)
+    first = next(step.action for step in plan.steps if isinstance(step.action, Local))
+    assert str(home / "state") in first.text
+    assert str(home / "mine") not in first.text
+    assert not (home / "mine").exists()
+
+
 def test_another_identity_is_refused(
     home: Path,
     made: Rehearsal,

@@ -158,8 +158,18 @@ def _guided(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int:
     front = Headless(
         flow, request.answers, secrets, args.confirm_erase, printer(args, show_plan is not None)
     )
-    operator = operator_of(flow.name, request.keys, secrets)
-    return headless(replace(request, operator=operator), front, show_plan=show_plan).exit
+    request = replace(request, operator=_operator(request))
+    return headless(request, front, show_plan=show_plan).exit
+
+
+def _operator(request: Request) -> Operator | None:
+    """Return this machine's side of `request`; a rehearsal has keys of its own."""
+    if not request.console.startswith(REHEARSAL):
+        return operator_of(request.flow.name, request.keys, request.secrets)
+    from zrwizard import rehearse  # noqa: PLC0415 - the simulated machines load slowly
+
+    made = rehearse.machines(request.console.removeprefix(REHEARSAL).strip("/"))
+    return rehearse.operator(made, request.secrets, request.state_dir)
 
 
 def _request(args: argparse.Namespace, flow: Flow, secrets: Secrets, state_dir: Path) -> Request:
