@@ -67,7 +67,6 @@ KEYS = (
         "server.host",
         "Its address or name, as this machine reaches it now; unless given, the address it has.",
         "192.0.2.20",
-        "",
     ),
     Key(
         "server.port",
