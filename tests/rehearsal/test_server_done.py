@@ -604,3 +604,28 @@ def test_sshd_goes_on_with_the_file_that_it_read(done: Done) -> None:
     done.made.run(f"mv /root/m {MAIN}")
     assert before == after
     assert done.lacks() == ""
+
+
+def test_it_comes_up_again_as_it_was_made(done: Done, wire: Any) -> None:
+    """The last of all: the box restarts in the middle of a hold."""
+    console = wire(done.made)
+    channel = done.held()
+    console.send("\r")
+    console.until(b"login: ")
+    done.made.inside(lambda: done.made.target.go_down("reboot"))
+    console.until(b"Uptime:")
+    console.until(b"FreeBSD/amd64 (knox) (ttyu0)", 30)
+    console.until(b"login: ")
+    with pytest.raises(Lost, match="closed by remote host"):
+        channel.finish(10)
+    said = done.made.run("mount; geli status; zpool list -H; swapinfo -k; sockstat -46l -P tcp")[1]
+    assert "/dev/ada0p2 on / (ufs, local, noatime)" in said
+    assert "tmpfs on /var/log (tmpfs, local)" in said
+    assert "da0.eli" not in said.replace("ada0p3.eli", "")
+    assert "ada0p3.eli" in said
+    assert "*:22 " in said
+    assert done.dial().run("login", "hostname", 22) == Said(0, b"knox\n", "")
+    channel = done.held()
+    assert done.ask("health").status == 0
+    channel.finish(10)
+    assert done.lacks() == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,6 +124,14 @@ def test_other_answers_make_good_servers_too(state: Path, answers: dict[str, str
     with Rehearsal(speed=1000, scenario="server") as made:
         finished, _ = set_up(made, state, **answers)
         assert finished.exit == Exit.DONE, finished
+        assert made.would_serve(state / "keys" / "knox") == ()
+        # And it is one again when it has restarted at night.
+        before = made.target.booted
+        made.inside(lambda: made.target.go_down("reboot"))
+        until = time.monotonic() + 30
+        while made.target.booted == before:
+            assert time.monotonic() < until
+            time.sleep(0.05)
         assert made.would_serve(state / "keys" / "knox") == ()
 
 

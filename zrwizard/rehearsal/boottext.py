@@ -56,6 +56,16 @@ def _pieces(text: str) -> list[str]:
     ]
 
 
+def box_boot(machine: Machine, special: str) -> list[bytes]:
+    """An installed system starting from its UFS root, up to the line before getty's."""
+    text = recorded("disk-boot.bin").decode("latin-1")
+    text = text.replace("Setting hostname: hostB.", f"Setting hostname: {machine.hostname}.")
+    text = text.replace("/dev/gpt/rootfs", special)
+    text = text.replace("FreeBSD 14.0-CURRENT #0: Sat Nov 21 19:17:32 UTC 2026", machine.kernel_id)
+    text = text.replace("vtnet0", machine.nics[0].name)
+    return [piece.encode("latin-1") for piece in _pieces(text)]
+
+
 def disk_boot(hostname: str, bootfs: str, version: str, nics: list[str]) -> list[bytes]:
     """An installed system starting from its pool, up to the line before getty's."""
     text = recorded("disk-boot.bin").decode("latin-1")

@@ -60,6 +60,10 @@ class Console:
     async def _screens(self, first: bool) -> None:
         self.tty.reset()
         self.tty.flush()
+        if self.scenario.box and not first:
+            await self._show(boottext.box_boot(self.machine, next(iter(self.machine.ufs))))
+            await self._getty(self.machine.hostname, self.scenario.root_password)
+            return
         start = self.scenario.start if first else Start.QUESTION
         if not first and await self._boot_disk():
             return

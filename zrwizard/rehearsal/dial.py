@@ -51,18 +51,25 @@ class SimChannel(Generic[R]):
         self._out = bytearray()
         self._err = ""
         self._status: int | None = None
-        self._ended = self._was_cut = False
+        self._ended = self._was_cut = self._lost = False
         self._task: asyncio.Task[None] | None = None
 
     # The machine's side, on its loop
 
-    def begin(self, work: Callable[[SimChannel[R]], Coroutine[Any, Any, tuple[int, str]]]) -> None:
+    def begin(
+        self,
+        machine: Machine,
+        work: Callable[[SimChannel[R]], Coroutine[Any, Any, tuple[int, str]]],
+    ) -> None:
         """Run `work`, which returns exit status and complaints, until it ends or the line does."""
 
         async def live() -> None:
             status, err = 255, ""
             try:
                 status, err = await work(self)
+            except asyncio.CancelledError:
+                self._lost = True
+                raise
             finally:
                 with self._news:
                     self._err += err
@@ -70,6 +77,8 @@ class SimChannel(Generic[R]):
                     self._news.notify_all()
 
         self._task = self._loop.create_task(live())
+        machine.detached.add(self._task)
+        self._task.add_done_callback(machine.detached.discard)
 
     async def read(self) -> bytes:
         """The next piece of what the caller sends, empty at its end."""
@@ -122,6 +131,8 @@ class SimChannel(Generic[R]):
             )
         if self._was_cut:
             raise self._fail("closed", "The line was cut here.")
+        if self._lost:
+            raise self._fail("", "Connection to the server closed by remote host.\r\n")
         status = self._status
         assert status is not None  # noqa: S101 - it was waited for
         with self._news:
@@ -142,6 +153,8 @@ class SimChannel(Generic[R]):
     def _early(self) -> Exception:
         if self._was_cut:
             return self._fail("closed", "The line was cut here.")
+        if self._lost:
+            return self._fail("", "Connection to the server closed by remote host.\r\n")
         last = self._err.strip().splitlines()[-1:] or ["nothing"]
         return self._fail(
             "ended",
@@ -176,7 +189,7 @@ class SimDial(Generic[R]):
         started = threading.Event()
 
         def start() -> None:
-            channel.begin(lambda pipe: serve(self._m, admitted, command, pipe))
+            channel.begin(self._m, lambda pipe: serve(self._m, admitted, command, pipe))
             started.set()
 
         self._loop.call_soon_threadsafe(start)

@@ -96,7 +96,7 @@ class Machine:
     processes: dict[int, Process] = field(default_factory=dict)
     attached: list[Attached] = field(default_factory=list)
     """GELI providers that are attached, in the order in which they were."""
-    detached: set[asyncio.Future[int]] = field(default_factory=set)
+    detached: set[asyncio.Future[Any]] = field(default_factory=set)
     shells: WeakSet[Session] = field(default_factory=WeakSet)
     next_pid: int = 700
     nodes: set[str] = field(default_factory=set)

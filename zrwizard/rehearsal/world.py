@@ -35,6 +35,7 @@ from zrwizard.rehearsal import (
 )
 from zrwizard.rehearsal.bootcheck import would_boot
 from zrwizard.rehearsal.box import box_files, make_box, replug
+from zrwizard.rehearsal.boxboot import restart
 from zrwizard.rehearsal.clock import Clock
 from zrwizard.rehearsal.console import Console
 from zrwizard.rehearsal.dial import Complain, SimDial
@@ -213,7 +214,8 @@ class Rehearsal:
         await asyncio.sleep(0.05)
 
     async def _power(self, console: Console) -> None:
-        await console.main(lambda: power_cycle(self.target))
+        reset = restart if self.scenario.box else power_cycle
+        await console.main(lambda: reset(self.target))
         if self.port is not None:
             await asyncio.sleep(0.05)
             await self.port.close()
