@@ -179,7 +179,7 @@ def compare(before: str, after: str) -> str:
 
 # --- nothing of the key ---------------------------------------------------------------------------
 
-_HAS_KEY = "NR == FNR { k = $0; next } index($0, k) { found = 1; exit } END { exit !found }"
+_HAS_KEY = "NR == 1 { k = $0; next } index($0, k) { found = 1; exit } END { exit !found }"
 
 
 def key_is_nowhere(places: tuple[str, ...]) -> str:
@@ -194,7 +194,9 @@ def key_is_nowhere(places: tuple[str, ...]) -> str:
         f"find {where} -xdev -type f 2>/dev/null | while IFS= read -r f; do",
         # Who runs the exported script keeps the key in a file of that name himself.
         '  [ "$f" != "${ZR_GELI_KEY:-}" ] || continue',
-        f'  if printf \'%s\\n\' "$k" | awk {sh.quote(_HAS_KEY)} - "$f" 2>/dev/null; then',
+        # awk takes a NUL for the end of a line, and would not see what stands behind it.
+        "  if { printf '%s\\n' \"$k\"; tr -d '\\000' < \"$f\"; } 2>/dev/null | "
+        f"LC_ALL=C awk {sh.quote(_HAS_KEY)}; then",
         "    printf 'The key lies in the file %s.\\n' \"$f\" >&2",
         "    exit 1",
         "  fi",
