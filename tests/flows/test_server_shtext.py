@@ -204,8 +204,8 @@ def test_loss_is_told_in_percent(
 # --- the key --------------------------------------------------------------------------------------
 
 
-def search(shell: str, key: str, *places: Path) -> tuple[int, str, str]:
-    text = server_shtext.key_is_nowhere(tuple(map(str, places)))
+def search(shell: str, key: str, place: Path) -> tuple[int, str, str]:
+    text = server_shtext.key_is_nowhere((str(place),), str(place))
     done = subprocess.run(
         [shell, "-c", text], input=f"{key}\n", capture_output=True, text=True, check=False
     )
@@ -217,6 +217,7 @@ def test_key_is_searched_for_everywhere(shell: str, tmp_path: Path) -> None:
     (tmp_path / "a b" / "x=1").write_text("something\nelse\n")
     (tmp_path / "empty").write_text("")
     assert search(shell, KEY, tmp_path) == (0, "", "")
+    assert not (tmp_path / "files").exists()
     (tmp_path / "a b" / "left 'over").write_bytes(b"\xff\0before\0" + KEY.encode() + b"\0")
     status, out, errors = search(shell, KEY, tmp_path)
     assert status == 1
@@ -227,7 +228,7 @@ def test_key_is_searched_for_everywhere(shell: str, tmp_path: Path) -> None:
 def test_key_file_of_who_runs_the_exported_script_is_not_meant(tmp_path: Path) -> None:
     mine = tmp_path / "geli.key"
     mine.write_text(KEY + "\n")
-    text = server_shtext.key_is_nowhere((str(tmp_path),))
+    text = server_shtext.key_is_nowhere((str(tmp_path),), str(tmp_path))
     for more, status in (("", 0), (KEY, 1)):
         (tmp_path / "other").write_text(more)
         done = subprocess.run(
@@ -239,6 +240,20 @@ def test_key_file_of_who_runs_the_exported_script_is_not_meant(tmp_path: Path) -
             env={"PATH": "/usr/bin:/bin", "ZR_GELI_KEY": str(mine)},
         )
         assert done.returncode == status
+
+
+@pytest.mark.parametrize("find", ["return 1", "echo /etc/passwd", ":"])
+def test_search_that_did_not_search_is_no_proof(shell: str, find: str, tmp_path: Path) -> None:
+    text = server_shtext.key_is_nowhere((str(tmp_path),), str(tmp_path))
+    done = subprocess.run(
+        [shell, "-c", f"find() {{ {find}\n}}\n{text}"],
+        input=f"{KEY}\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "could not be listed" in done.stderr
 
 
 def test_no_key_is_no_proof(shell: str, tmp_path: Path) -> None:
@@ -262,7 +277,7 @@ def test_key_stands_in_no_argument(tmp_path: Path) -> None:
     place.mkdir()
     (place / "file").write_text("x\n")
     subprocess.run(
-        [SHELLS[0], "-c", server_shtext.key_is_nowhere((str(place),))],
+        [SHELLS[0], "-c", server_shtext.key_is_nowhere((str(place),), str(place))],
         input=f"{KEY}\n",
         text=True,
         check=True,

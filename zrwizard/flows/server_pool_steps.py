@@ -8,6 +8,8 @@ from zrwizard.flows.server_disk_steps import KEY, before_file, guard, is_past, o
 from zrwizard.freebsd import geli, sh, zpool
 from zrwizard.plan import Command, Danger, Feed, Phase, Step
 
+_PLACES = ("/tmp", "/var/tmp")  # noqa: S108 - on the target
+
 
 def pool_steps(plans: Plans) -> tuple[Step, ...]:
     """Return the steps that make the pool (or find it), and those that close a vault again."""
@@ -180,7 +182,7 @@ def _key_gone(plans: Plans) -> Step:
         title="Search for the key where it could have been left",
         why="It should have been nowhere but in memory. It is sent over once more, to be compared "
         "with every file in /tmp and /var/tmp.",
-        action=Feed(server_shtext.key_is_nowhere(("/tmp", "/var/tmp")), KEY),  # noqa: S108
+        action=Feed(server_shtext.key_is_nowhere(_PLACES, plans.home), KEY),
         look=is_past(plans),
     )
 

@@ -182,16 +182,20 @@ def compare(before: str, after: str) -> str:
 _HAS_KEY = "NR == 1 { k = $0; next } index($0, k) { found = 1; exit } END { exit !found }"
 
 
-def key_is_nowhere(places: tuple[str, ...]) -> str:
+def key_is_nowhere(places: tuple[str, ...], home: str) -> str:
     """Leaves with 1 if a file below `places` holds the line that stands on standard input.
 
-    The key stays in this shell's memory: printf is a builtin, and awk reads it from a pipe.
+    The key stays in this shell's memory: printf is a builtin, and awk reads it from a pipe. The
+    list of the files lies in `home`, which is one of them: so a search that missed it failed.
     """
     where = " ".join(map(sh.quote, places))
+    names = sh.quote(f"{home}/files")
     return shtext.lines(
         "IFS= read -r k || exit 1",
         '[ "${#k}" -ge 32 ] || ' + shtext.refuse("No key came in to be searched for."),
-        f"find {where} -xdev -type f 2>/dev/null | while IFS= read -r f; do",
+        f"find {where} -xdev -type f > {names} 2>/dev/null",
+        f"grep -qxF {names} {names} || " + shtext.refuse("The files could not be listed."),
+        "while IFS= read -r f; do",
         # Who runs the exported script keeps the key in a file of that name himself.
         '  [ "$f" != "${ZR_GELI_KEY:-}" ] || continue',
         # awk takes a NUL for the end of a line, and would not see what stands behind it.
@@ -200,5 +204,6 @@ def key_is_nowhere(places: tuple[str, ...]) -> str:
         "    printf 'The key lies in the file %s.\\n' \"$f\" >&2",
         "    exit 1",
         "  fi",
-        "done || exit 1",
+        f"done < {names}",
+        f"rm -f {names}",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat as bits
+from typing import Any
 
 from zrwizard.rehearsal import pipes
 from zrwizard.rehearsal.clock import ls_date, short_date
@@ -203,7 +204,7 @@ def _directory(space: FileSpace, place: Place, found: dict[str, str]) -> bytes:
 
 @file_program("find")
 async def find(call: Call) -> int:
-    """find(1): -x, -type, -name, -maxdepth, -print, -print0, -ls is not among them."""
+    """find(1): -x, -xdev, -type, -name, -maxdepth, -print, -print0, -ls is not among them."""
     paths, rest = [], list(call.args)
     cross = True
     while rest and re.fullmatch(r"-[HLPEXdsx]+", rest[0]):
@@ -216,6 +217,7 @@ async def find(call: Call) -> int:
             "       find [-H | -L | -P] [-EXdsx] -f path [path ...] [expression]\n"
         )
     wanted = _expression(rest)
+    cross &= "-xdev" not in wanted
     status = 0
     for path in paths:
         try:
@@ -225,7 +227,10 @@ async def find(call: Call) -> int:
             status = 1
             continue
         if isinstance(start, Outside):
-            await call.out(_one_outside(call, path, wanted))
+            if not call.exists(path):
+                raise Fail(f"find: {path}: No such file or directory\n")
+            known = call.io.fs.stat(call.path(path))
+            await call.out(b"".join(_outside(call, (path, known), wanted, 0)))
             continue
         await call.out(b"".join(_below(call, (narrow(path), start), wanted, 0, cross=cross)))
     return status
@@ -233,7 +238,7 @@ async def find(call: Call) -> int:
 
 def _expression(words: list[str]) -> dict[str, str]:
     known = {"-type": 1, "-name": 1, "-maxdepth": 1, "-mindepth": 1, "-print": 0, "-print0": 0}
-    known |= {"-prune": 0, "-perm": 1}
+    known |= {"-prune": 0, "-perm": 1, "-xdev": 0}
     found: dict[str, str] = {}
     rest = list(words)
     while rest:
@@ -249,17 +254,25 @@ def _expression(words: list[str]) -> dict[str, str]:
 _TYPES = {"f": "F", "d": "/", "l": "@", "p": "|", "s": "=", "c": "C", "b": "B"}
 
 
-def _one_outside(call: Call, path: str, wanted: dict[str, str]) -> bytes:
-    """A path that no data set holds: what is below it is not looked at."""
-    if not call.exists(path):
-        raise Fail(f"find: {path}: No such file or directory\n")
-    found = call.io.fs.stat(call.path(path))
-    kind = {"directory": "d", "symlink": "l"}.get(found["file_type"], "f")
-    if kind == "d" and "-prune" not in wanted and wanted.get("-maxdepth") != "0":
-        raise Fail(f"find: {path}: Operation not supported\n")
-    fits = wanted.get("-type", kind) == kind
-    fits &= "-perm" not in wanted or int(found["mode"]) & 0o7777 == int(wanted["-perm"], 8)
-    return f"{path}\n".encode() if fits else b""
+def _outside(
+    call: Call, at: tuple[str, dict[str, Any]], wanted: dict[str, str], depth: int
+) -> list[bytes]:
+    """A path that no data set holds (/tmp and its like), and what is below it."""
+    from fnmatch import fnmatchcase  # noqa: PLC0415 - nothing else here needs it
+
+    path, known = at
+    kind = {"directory": "d", "symlink": "l"}.get(known["file_type"], "f")
+    fits = depth >= int(wanted.get("-mindepth", "0")) and wanted.get("-type", kind) == kind
+    fits &= "-perm" not in wanted or int(known["mode"]) & 0o7777 == int(wanted["-perm"], 8)
+    fits &= fnmatchcase(path.rpartition("/")[2], wanted.get("-name", "*"))
+    rows = [path.encode() + (b"\0" if "-print0" in wanted else b"\n")] if fits else []
+    if kind != "d" or "-prune" in wanted or depth >= int(wanted.get("-maxdepth", "999")):
+        return rows
+    entries = call.io.fs.read_dir(call.path(path))
+    for entry in sorted(entries, key=lambda entry: str(entry["name"])):
+        inner = (f"{path.rstrip('/')}/{entry['name']}", entry["metadata"])
+        rows += _outside(call, inner, wanted, depth + 1)
+    return rows
 
 
 def _below(
