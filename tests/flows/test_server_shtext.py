@@ -149,9 +149,13 @@ def test_pool_lies_on_the_chosen_disk(shell: str, device: str, health: str, says
 
 def test_closed_wants_pool_and_disk_gone(shell: str) -> None:
     text = server_shtext.closed(vessel())
-    status, errors = run(shell, text, zpool="return 0", geli="return 0")
+    status, errors = run(shell, text, zpool="echo wd", geli="return 0")
     assert (status, "wd is still imported" in errors) == (1, True)
-    assert run(shell, text, zpool="return 1", geli="return 0") == (0, "")
+    assert run(shell, text, zpool="echo wd2", geli="return 0") == (0, "")
+    nothing = "echo 'no pools available' >&2"
+    assert run(shell, text, zpool=nothing, geli="return 0")[0] == 0
+    status, errors = run(shell, text, zpool="return 1", geli="return 0")
+    assert (status, "could not be listed" in errors) == (1, True)
 
 
 # --- speed ----------------------------------------------------------------------------------------

@@ -156,7 +156,7 @@ def _export(plans: Plans) -> Step:
         danger=Danger.CHANGES,
         look=f"{is_past(plans)} || ! {imported}",
         guard=server_shtext.lies_on(plans.vessel),
-        proof=f"! {imported} || " + shtext.refuse(f"The pool {pool} is still imported."),
+        proof=server_shtext.not_imported(pool),
     )
 
 

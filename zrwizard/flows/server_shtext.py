@@ -102,6 +102,16 @@ def is_imported(pool: str) -> str:
     return f"zpool list -H -o name {sh.quote(pool)} >/dev/null 2>&1"
 
 
+def not_imported(pool: str) -> str:
+    """Leaves with 1 if a pool of that name is imported, or if nobody can tell."""
+    return shtext.lines(
+        "l=$(zpool list -H -o name) || " + shtext.refuse("The pools could not be listed."),
+        f"if printf '%s\\n' \"$l\" | grep -qxF {sh.quote(pool)}; then "
+        + shtext.refuse(f"The pool {pool} is still imported.")
+        + "; fi",
+    )
+
+
 def lies_on(vessel: Vessel) -> str:
     """Succeeds if the imported pool is online and lies on the disk that was chosen."""
     pool = vessel.pool
@@ -120,11 +130,7 @@ def lies_on(vessel: Vessel) -> str:
 
 def closed(vessel: Vessel) -> str:
     """Leaves with 1 unless the pool is exported and, of a vault, nothing of the disk is open."""
-    texts = [
-        f"if {is_imported(vessel.pool)}; then "
-        + shtext.refuse(f"The pool {vessel.pool} is still imported.")
-        + "; fi"
-    ]
+    texts = [not_imported(vessel.pool)]
     if vessel.encrypted:
         texts.append(nothing_attached(vessel))
     return shtext.lines(*texts)

@@ -135,18 +135,18 @@ def sheet(plans: Plans) -> tuple[str, ...]:
             "    zrwizard server --console URL",
         )
     return (
-        *_placing(),
+        *_placing(plans.name),
         *_reaching(server.reach, server, plans.name),
         *_delegation(plans, server.source),
         *_upkeep(server),
     )
 
 
-def _placing() -> list[str]:
+def _placing(name: str) -> list[str]:
     return [
-        "Before it goes: restart it once while you are beside it, then see that",
-        "    zrwizard keys list",
-        "and a login still work. What comes with the restart (fstab, swap) is in force then.",
+        "Before it goes: restart it once while you are beside it, and log in again:",
+        f"    ssh -F ssh_config {name}",
+        "What counts from a restart on (fstab, swap, its address) is in force then.",
         "In its BIOS or firmware setup:",
         "  - restore power after a power cut: always on (not: last state, not: off);",
         "  - a start by the clock every day, in case it was shut down;",
