@@ -10,7 +10,7 @@ from zrwizard.freebsd import rcconf, sh, sshd
 _RIGHTS = "send,snapshot,hold,release,bookmark,mount,diff"
 _LOST = (
     "If this machine and every copy of the escrow bundle are lost, nobody can read the backups "
-    "any more: not you, not us, not the police. Keep copies of the bundle in two other places."
+    "any more, by any means. Keep copies of the bundle in two other places."
 )
 _FORGOTTEN = (
     "The bundle's passphrase cannot be recovered. While this machine lives, a new bundle with a "
@@ -161,7 +161,7 @@ def _placing(name: str) -> list[str]:
 
 def _reaching(reach: Reach, server: Server, name: str) -> list[str]:
     port = server.access.port
-    known = reach.name or "NAME"
+    known = reach.name or "its new address"
     lines = ["", f"How it is reached: {_WAYS[reach.how]}."]
     if reach.address == "keep" and reach.how != "tor":
         lines.append("In the router there: reserve it a fixed address (by the MAC, see ifconfig).")
@@ -176,7 +176,7 @@ def _reaching(reach: Reach, server: Server, name: str) -> list[str]:
             lines += [
                 f"In the router there: forward a TCP port of your choice to its port {port}.",
                 "If the router's own address changes, give it a name by dynamic DNS; most routers",
-                f"can tell the service themselves. {known} must then lead to the router.",
+                "can tell the service themselves. The name must then lead to the router.",
             ]
         case "ipv6":
             lines += [
@@ -203,8 +203,8 @@ def _reaching(reach: Reach, server: Server, name: str) -> list[str]:
             pass
     if reach.how != "lan":
         lines += [
-            "Then, on your machine, HostName (and Port) in ssh_config become that address; the",
-            f"server's identity does not depend on it: {known}.",
+            f"Then, on your machine, HostName (and Port) in ssh_config become {known};",
+            "the server's identity does not depend on them, its certificate proves it.",
         ]
     return lines
 
