@@ -18,7 +18,7 @@ from screens.widgets.lines import Lines, Row
 from screens.widgets.secretbox import SecretBox
 from zrwizard.flows.moves import Agree, Choose, Enter, EnterSecret, Question
 from zrwizard.plan import Problem
-from zrwizard.secrets import Secret, SecretError, read_spec
+from zrwizard.secrets import Secret, SecretError, read_spec, unfit
 
 ANSWER = Command("answer", ("enter",), "go on", "Answer and go on", "Gives the answer shown.")
 AGREE = Command("agree", ("y",), "yes, agree", "Agree", "Says yes to what is shown.")
@@ -199,6 +199,10 @@ class QuestionPage(Page):
             self._reply(typed)
             return
         first, self._first = self._first, None
+        wrong = unfit(typed)
+        if first is None and wrong:
+            self.complain(wrong)
+            return
         if first is not None:
             self.complain("The two are not the same. Type it anew.")
             self.zr.put_text(self.query_one("#hint", Static), _NEW)

@@ -27,6 +27,7 @@ from zrwizard.plan import (
     Transfer,
     Upload,
     difference,
+    fed,
 )
 
 _HEAD = """\
@@ -244,9 +245,8 @@ def _by_hand(action: Action) -> tuple[str, str, str]:
         case Leave():
             return "Leave:", "sh", action.text
         case Feed(text=text, secret=secret):
-            fed = f"{text} < KEYFILE" if "\n" not in text else f"(\n{text}\n) < KEYFILE"
             where = f"KEYFILE holds the secret `{secret}`, on a memory disk, and is removed after"
-            return f"Run this; {where}:", "sh", fed
+            return f"Run this; {where}:", "sh", fed(text, "KEYFILE")
         case Edit():
             return "Change this file:", "diff", difference(action)
         case Fetch() | Send() | Local():

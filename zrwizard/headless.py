@@ -26,7 +26,7 @@ from zrwizard.run.events import (
     Typed,
     to_dict,
 )
-from zrwizard.secrets import Secret, Secrets
+from zrwizard.secrets import Secret, Secrets, unfit
 from zrwizard.wizard import Back, Confirmed, MissingAnswer, Stop
 
 _SHOWN_LINES = 12
@@ -56,12 +56,18 @@ class Headless:
         if problem is not None:
             raise Stop(problem.what, problem.now, Exit.USAGE)
         match question:
-            case EnterSecret(secret=name):
+            case EnterSecret(secret=name, twice=new):
                 secret = self.secrets.get(name)
                 if secret is None:
                     raise MissingAnswer(
                         f"{question.title}: the secret “{name}” is not given.",
                         f"Give it as --secret {name}=file:PATH, env:VARIABLE or fd:NUMBER.",
+                    )
+                if new and (wrong := unfit(secret)):
+                    raise Stop(
+                        f"The secret “{name}” will not do. {wrong}",
+                        "Choose a better one: a few words that nobody would guess together.",
+                        Exit.USAGE,
                     )
                 return secret
             case Choose(default=default, options=options):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, assert_never
@@ -299,7 +300,7 @@ def typed_text(action: Action) -> str:
             what = f"<secret:{secret}>" if secret else f"{len((content or '').encode())} bytes"
             return f"write {path} (mode {mode:04o}): {what}"
         case Feed(text=text, secret=secret):
-            return f"{text} < <secret:{secret}>"
+            return fed(text, f"<secret:{secret}>")
         case Edit():
             return difference(action)
         case Fetch(path=path, name=name):
@@ -310,6 +311,13 @@ def typed_text(action: Action) -> str:
             return f"on this machine: {text}"
         case _:
             assert_never(action)
+
+
+def fed(text: str, source: str) -> str:
+    """Return sh `text` with `source` as the standard input of all of it, for people to read."""
+    if "\n" in text:
+        return f"(\n{text}\n) < {source}"
+    return f"{{ {text}; }} < {source}" if re.search(r"[;&|]", text) else f"{text} < {source}"
 
 
 def difference(edit: Edit) -> str:

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import NoReturn
 
 MAX_BYTES = 65536
+MIN_PASSPHRASE = 8
+MAX_PASSPHRASE = 512
+"""OpenSSH and openssl read passphrases of up to 1023 bytes; this stays well inside."""
 
 
 class SecretError(Exception):
@@ -56,6 +59,16 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"{self!r} cannot be pickled")
+
+
+def unfit(secret: Secret) -> str:
+    """Return why `secret` will not do as a new passphrase, empty where it will."""
+    data = secret.reveal()
+    if not MIN_PASSPHRASE <= len(data) <= MAX_PASSPHRASE:
+        return f"A passphrase has {MIN_PASSPHRASE} to {MAX_PASSPHRASE} characters."
+    if any(byte < 32 or byte == 127 for byte in data):
+        return "A passphrase is one line without control characters."
+    return ""
 
 
 def read_spec(spec: str) -> Secret:

@@ -40,25 +40,28 @@ def test_a_new_secret_is_typed_twice(drive: Any, talk: Any) -> None:
         await d.snapshot("secret-twice")
         await d.press("enter")
         await d.see("Nothing was typed yet.")
-        await d.type("one?q")
+        await d.type("short")
+        await d.press("enter")
+        await d.see("A passphrase has 8 to 512 characters.")
+        await d.type("one?q words")
         await d.press("enter")
         await d.see("Once more, so that a slip is noticed:")
         await d.see("nothing typed yet")
         assert "Nothing was typed yet." not in d.words
         assert replies == []
-        await d.type("two")
+        await d.type("two words")
         await d.press("enter")
         await d.see("The two are not the same. Type it anew.")
         await d.see("The first time:")
-        await d.type("two")
+        await d.type("two words")
         await d.press("enter")
         await d.see("Once more")
-        await d.type("two")
+        await d.type("two words")
         await d.press("enter")
         await d.see("[Report]")
 
     drive(talk(NEW, replies=replies), story, secrets=secrets)
-    assert replies == [Secret("ca-passphrase", "two")]
+    assert replies == [Secret("ca-passphrase", "two words")]
     assert secrets.get("ca-passphrase") == replies[0]
 
 

@@ -27,13 +27,10 @@ from zrwizard.keyring.store import (
 )
 from zrwizard.run.events import Exit
 from zrwizard.run.operator import MissingSecret
-from zrwizard.secrets import Secret
+from zrwizard.secrets import Secret, unfit
 
 CA_PASSPHRASE = "ca-passphrase"  # noqa: S105 - its name
 GELI_BYTES = 64
-MIN_PASSPHRASE = 8
-MAX_PASSPHRASE = 512
-"""OpenSSH and openssl read passphrases of up to 1023 bytes; this stays well inside."""
 MAX_DAYS = 36500
 PROTECTED = (CA, "login")
 
@@ -58,16 +55,14 @@ def passphrase(secret: Secret) -> bytes:
 
     It must be one line of text, so that it can be typed at age's, openssl's and ssh's prompts.
     """
-    data = secret.reveal()
-    too_short = len(data) < MIN_PASSPHRASE
-    if too_short or len(data) > MAX_PASSPHRASE or any(byte < 32 or byte == 127 for byte in data):
+    wrong = unfit(secret)
+    if wrong:
         raise KeyringError(
-            f"The secret “{secret.name}” will not do: it takes {MIN_PASSPHRASE} to "
-            f"{MAX_PASSPHRASE} characters, on one line.",
+            f"The secret “{secret.name}” will not do. {wrong}",
             "Choose a better one: a few words that nobody would guess together.",
             Exit.USAGE,
         )
-    return data
+    return secret.reveal()
 
 
 # --- keys -----------------------------------------------------------------------------------------
