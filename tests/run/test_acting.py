@@ -111,7 +111,7 @@ def test_a_key_that_rests_with_the_operator_is_fed_and_shown_nowhere(bench: Benc
     assert bench.do(Feed(text, "geli-key")).exit is Exit.DONE
     given = (bench.root / "sum").read_text().split()[0]
     assert given == hashlib.sha256(KEY.reveal()).hexdigest()
-    assert bench.told(Typed) == [f"{text} < <secret:geli-key>"]
+    assert bench.told(Typed) == [f"{{ {text}; }} < <secret:geli-key>"]
     assert bench.told(Answered) == ["<secret:geli-key>"]
     assert KEY.reveal().strip() not in bench.written()
 
