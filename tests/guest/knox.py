@@ -115,10 +115,12 @@ class Knox:
     def root(self, command: str, stdin: bytes = b"", timeout: float = 120) -> bytes:
         """What a command wrote that root ran by the first sshd; it must succeed."""
         done = subprocess.run(
-            ["ssh", "-i", str(self.image.key), "-p", str(self.ports.first)]
-            + ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
-            + ["-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR", "-F", "none"]
-            + ["-o", "KexAlgorithms=curve25519-sha256", "root@127.0.0.1", command],
+            [
+                *("ssh", "-F", "none", "-i", str(self.image.key), "-p", str(self.ports.first)),
+                *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
+                *("-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR"),
+                *("-o", "KexAlgorithms=curve25519-sha256", "root@127.0.0.1", command),
+            ],
             input=stdin,
             capture_output=True,
             timeout=timeout,
@@ -152,7 +154,7 @@ def running(image: Image, directory: Path, options: dict[str, str] | None = None
         guest.stop()
 
 
-# --- a vault made by hand ----------------------------------------------------------------------------
+# --- a vault made by hand ------------------------------------------------------------------------
 
 
 @dataclass
@@ -179,8 +181,12 @@ class Vault:
         return self.keyring.read("geli.key")
 
     def interpreter(self, shell: str) -> None:
-        """Let `shell` (dash or ash) run the receiver from now on."""
-        first = {"dash": "#!/bin/sh", "ash": "#!/bin/busybox ash"}[shell]
+        """Let `shell` (dash or ash) run the receiver from now on.
+
+        Debian's ash takes busybox's own ps before any in PATH; it does not know `-p`.
+        """
+        ash = '#!/bin/busybox ash\nps() { /usr/local/sbin/ps "$@"; }'
+        first = {"dash": "#!/bin/sh", "ash": ash}[shell]
         install(self.guest, receiver.PATH, receiver.SCRIPT.replace("#!/bin/sh", first, 1), "755")
         self.shell = shell
 
@@ -261,6 +267,7 @@ def make_vault(box: Knox) -> Vault:
     box.root(geli.attach("da0"), key)
     box.guest.run(
         f"zpool create -O atime=off -O compression=lz4 -m none {POOL} da0.eli && "
+        f"zfs create -o quota=4m {POOL}/full && "
         f"zpool export {POOL} && {geli.detach('da0')}"
     )
     vault = Vault(box, keyring, secrets, SshDial(keyring, secrets), make_stream(box))
@@ -270,7 +277,7 @@ def make_vault(box: Knox) -> Vault:
     return vault
 
 
-# --- how things are afterwards -----------------------------------------------------------------------
+# --- how things are afterwards -------------------------------------------------------------------
 
 CLEAN = f"""
 set -f
@@ -283,7 +290,7 @@ why() {{ echo "$*"; exit 1; }}
 """
 
 
-def settled(guest: Guest, seconds: float = 45) -> float:
+def settled(guest: Guest, seconds: float = 90) -> float:
     """Wait until nothing of the vault is open; the seconds that it took. AssertionError."""
     began = time.monotonic()
     install(guest, "/run/zg/clean", CLEAN, "755")

@@ -28,7 +28,9 @@ BUILD_SECONDS = 45 * 60
 BOOT_SECONDS = 240
 KERNEL_ARGUMENTS = (
     "console=ttyS0,115200 quiet panic=-1 printk.time=0 cryptomgr.notests mitigations=off nokaslr "
-    "audit=0 apparmor=0 no_timer_check"
+    "audit=0 apparmor=0 no_timer_check "
+    # A program that comes to lie where it lay before has been translated already.
+    "norandmaps"
 )
 PR_SET_PDEATHSIG = 1
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
-import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 CHUNK = 8 << 20
@@ -34,34 +33,35 @@ class Needles:
             for shift in range(3):  # base64 of it, wherever it stands in a longer text
                 coded = base64.b64encode(b"\0" * shift + whole)[4:-4]
                 parts |= {coded[at : at + 20] for at in range(0, len(coded) - 20, 20)}
-        self.longest = max(map(len, parts))
-        self._pattern = re.compile(b"|".join(map(re.escape, sorted(parts))))
+        self._parts = tuple(sorted(parts))
 
     def inside(self, data: bytes) -> bool:
         """Whether a part of the key is in `data`."""
-        return self._pattern.search(data) is not None
+        return any(part in data for part in self._parts)
 
     def file(self, path: Path) -> bool:
-        """Whether a part of the key is in a file; holes are passed over."""
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            rest = b""
-            for start, end in _filled(file.fileno(), size):
-                file.seek(start)
-                rest = b""
-                while start < end:
-                    data = file.read(min(CHUNK, end - start))
-                    if not data:
-                        break
-                    start += len(data)
-                    if self.inside(rest + data):
-                        return True
-                    rest = data[-self.longest :]
-        return False
+        """Whether a part of the key is in a file."""
+        return holds(path, self._parts)
 
     def files(self, paths: Iterable[Path]) -> list[Path]:
         """Those of the files in which a part of the key is."""
         return [path for path in paths if path.is_file() and self.file(path)]
+
+
+def holds(path: Path, parts: Sequence[bytes]) -> bool:
+    """Whether one of the `parts` is in a file; its holes are passed over."""
+    longest = max(map(len, parts))
+    with path.open("rb") as file:
+        for start, end in _filled(file.fileno(), path.stat().st_size):
+            file.seek(start)
+            rest, left = b"", end - start
+            while data := file.read(min(CHUNK, left)):
+                left -= len(data)
+                window = rest + data
+                if any(part in window for part in parts):
+                    return True
+                rest = data[-longest:]
+    return False
 
 
 def _filled(descriptor: int, size: int) -> Iterator[tuple[int, int]]:

@@ -128,7 +128,7 @@ class Thief:
         """Exit status and output of a request."""
         return self.run("-T", "root@127.0.0.1", request, stdin=stdin)
 
-    # --- ways out of the one purpose, each really used ---------------------------------------------
+    # --- ways out of the one purpose, each really used -------------------------------------------
 
     def through_local_forward(self) -> bytes:
         """What comes out of `-L` to the server's own first sshd, which greets everybody."""
