@@ -6,13 +6,11 @@ import asyncio
 import re
 import shlex
 
-from zrwizard.rehearsal.commands import Call, flags, program, tool
+from zrwizard.rehearsal.commands import DRAIN, Call, flags, program, tool
 from zrwizard.rehearsal.errors import Fail
 from zrwizard.rehearsal.process import Process, interpreter, nested, spawn
 
 LOGGED = re.compile(r"^\) *> *(\S+) 2>&1(?: *< */dev/null)?$", re.MULTILINE)
-DRAIN = 0.01
-"""Real seconds in which the virtual shell hands over what it has printed."""
 SIGNALS = {
     "HUP": 1,
     "INT": 2,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from zrwizard.rehearsal.machine import Machine
     from zrwizard.rehearsal.process import Process, Session
 
+DRAIN = 0.01
+"""Real seconds in which the virtual shell hands over what it has printed."""
 TTY_TOKEN = b"\x01TTY\n"
 """What a command finds on its standard input when that is the terminal."""
 
@@ -39,9 +41,11 @@ class Call:
             await self.io.stdout.write(narrow(data) if isinstance(data, str) else data)
 
     async def err(self, data: str | bytes) -> None:
-        """Write to standard error."""
+        """Write to standard error; on a terminal it is there before what comes after it."""
         if data:
             await self.io.stderr.write(narrow(data) if isinstance(data, str) else data)
+            if self.session.tty is not None:
+                await asyncio.sleep(DRAIN)
 
     async def chunk(self) -> bytes | None:
         """The next piece of standard input, None at its end."""
