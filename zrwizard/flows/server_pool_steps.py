@@ -72,7 +72,8 @@ def _create(plans: Plans) -> Step:
         pool,
         vessel.device,
         options={"cachefile": "none", "ashift": "12", "comment": shtext.mark(token)},
-        properties={"atime": "off", "compression": "lz4"},
+        # A volume that were a disk there would bring its partitions' labels, swap0 say, with it.
+        properties={"atime": "off", "compression": "lz4", "volmode": "none"},
     )
     encrypted = (
         (
@@ -86,8 +87,8 @@ def _create(plans: Plans) -> Step:
         id="pool",
         phase=Phase.POOL,
         title=f"Make the pool {pool} on {vessel.device}",
-        why="Reading is not noted, data are compressed; nothing of it is mounted there, and no "
-        "start of the machine imports it by itself.",
+        why="Reading is not noted, data are compressed; nothing of it is mounted or shows as a disk "
+        "there, and no start of the machine imports it by itself.",
         action=Command(create, timeout=180),
         danger=Danger.ERASES,
         look=shtext.lines(f"{is_past(plans)} && exit 0", ours),
