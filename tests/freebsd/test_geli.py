@@ -36,7 +36,6 @@ Master Key: {MASTER}
 def test_commands_take_the_key_from_standard_input() -> None:
     assert geli.init("da0") == "geli init -s 4096 -l 256 -P -K - -B none da0"
     assert geli.attach("da0") == "geli attach -p -k - da0"
-    assert geli.attach("gpt/vault", detach_on_close=True) == "geli attach -d -p -k - gpt/vault"
     assert geli.try_key("da0") == "geli attach -C -p -k - da0"
     assert geli.detach("da0") == "geli detach da0"
     assert geli.detach("da0", force=True) == "geli detach -f da0"
@@ -157,7 +156,7 @@ def test_the_last_line_alone_explains_nothing() -> None:
 def test_any_provider_is_quoted(provider: str) -> None:
     for text in (
         geli.init(provider),
-        geli.attach(provider, True),
+        geli.attach(provider),
         geli.dump(provider),
         geli.backup(provider, provider),
     ):

@@ -31,7 +31,7 @@ UNUSED="$UNUSED|libsqlite|gcc-|libdb5|runit-helper|ncurses|passwd|init-system|ls
 PROGRAMS=(/bin/dash /sbin/zpool /sbin/zfs /sbin/zdb /sbin/zgenhostid /sbin/mount.zfs
   /sbin/sgdisk /sbin/sfdisk /sbin/mkfs.fat /bin/nc.openbsd /bin/ip /bin/kmod /bin/dd /bin/df /bin/stty
   /usr/bin/original-awk /usr/bin/cksum /usr/bin/timeout /usr/bin/sha256sum /usr/bin/partx /bin/udevadm /lib/udev/zvol_id
-  /sbin/dmsetup /bin/ss /usr/bin/pgrep
+  /sbin/dmsetup /bin/ss /usr/bin/pgrep /usr/bin/tr
   /usr/sbin/sshd /usr/bin/ssh /usr/bin/scp /usr/bin/sftp /usr/bin/ssh-keygen /usr/bin/ssh-keyscan
   /usr/lib/openssh/sftp-server)
 MODULES=(zfs virtio_pci virtio_blk virtio_net virtio_rng virtio_console vfat nls_cp437 nls_ascii

@@ -144,6 +144,7 @@ def running(image: Image, directory: Path, options: dict[str, str] | None = None
             (directory / "source.img", SOURCE_BYTES, "SOURCE01"),
         ),
         usb=((directory / "usb.img", DISK_BYTES, SERIAL),),
+        cpus=2,
         forwards=forwards,
     )
     guest = Guest(image, machine, None, directory)
@@ -183,9 +184,10 @@ class Vault:
     def interpreter(self, shell: str) -> None:
         """Let `shell` (dash or ash) run the receiver from now on.
 
-        Debian's ash takes busybox's own ps before any in PATH; it does not know `-p`.
+        Debian's ash takes busybox's own commands before any in PATH: its ps does not know `-p`,
+        its tr no classes.
         """
-        ash = '#!/bin/busybox ash\nps() { /usr/local/sbin/ps "$@"; }'
+        ash = '#!/bin/busybox ash\nps() { /usr/local/sbin/ps "$@"; }\ntr() { /usr/bin/tr "$@"; }'
         first = {"dash": "#!/bin/sh", "ash": ash}[shell]
         install(self.guest, receiver.PATH, receiver.SCRIPT.replace("#!/bin/sh", first, 1), "755")
         self.shell = shell

@@ -152,6 +152,7 @@ class Machine:
     reboots: bool = False
     usb: tuple[tuple[Path, int, str], ...] = ()
     forwards: tuple[tuple[int, int], ...] | None = None
+    cpus: int = 1
 
 
 def free_port() -> int:
@@ -229,7 +230,8 @@ class Guest:
         options = " ".join(f"zg.{key}={value}" for key, value in machine.options.items())
         # A small translation cache: a large one makes the boot after a reboot three times slower.
         command = ["qemu-system-x86_64", "-accel", "tcg,tb-size=128", "-machine", "pc"]
-        command += ["-cpu", "qemu64", "-m", str(machine.memory_mb), "-smp", "1"]
+        command += ["-cpu", "qemu64", "-m", str(machine.memory_mb)]
+        command += ["-smp", str(machine.cpus)]
         command += ["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none"]
         command += ["-kernel", str(image.kernel), "-initrd", str(image.initrd)]
         command += ["-append", f"{KERNEL_ARGUMENTS} {options}", "-device", "virtio-rng-pci"]

@@ -141,11 +141,12 @@ def test_a_stream_cannot_destroy_what_the_server_keeps(vault: Vault) -> None:
     more = box.root("zfs send -R -I @base source/kept@next")
     again = box.root("zfs send -R source/kept@next")
 
-    def received(stream: bytes) -> int:
-        return vault.dial.run("receive", "receive kept", vault.port, stdin=stream).status
+    def received(stream: bytes, name: str = "kept") -> int:
+        return vault.dial.run("receive", f"receive {name}", vault.port, stdin=stream).status
 
     with cuts.held(vault) as hold:
         assert received(whole) == 0
+        assert received(whole, "lost") == 0
         received(more)
         assert received(again) != 0, "a full stream went over what was there"
         names = {row.split("\t")[0] for row in ask(vault, "inventory").splitlines()}
@@ -158,9 +159,11 @@ def test_a_stream_cannot_destroy_what_the_server_keeps(vault: Vault) -> None:
     vault.configure(force=True)
     try:
         with cuts.held(vault) as hold:
-            assert received(again) == 0
+            assert received(more, "lost") == 0
             names = {row.split("\t")[0] for row in ask(vault, "inventory").splitlines()}
-            assert f"{POOL}/kept@old" not in names, "the stream was a harmless one"
+            assert f"{POOL}/lost@next" in names
+            assert f"{POOL}/lost@old" not in names, "the stream was a harmless one"
+            assert f"{POOL}/lost/child@base" not in names
             hold.end()
             hold.finish(60)
     finally:
@@ -204,6 +207,7 @@ def test_the_product_tries_the_same_as_a_thief(vault: Vault) -> None:
 
 def test_a_stolen_key_hands_in_nothing_else(vault: Vault, tmp_path: Path) -> None:
     """No variable, no agent, no display and no terminal reach the script's process."""
+    vault.configure(wait=5)
     thief = stolen.Thief(vault, "receive", tmp_path)
     command = thief.ssh(
         *("-A", "-X", "-tt", "-o", "SendEnv=LC_*", "-o", "SetEnv=LC_ALL=stolen ENV=/tmp/x FOO=bar"),
@@ -219,6 +223,7 @@ def test_a_stolen_key_hands_in_nothing_else(vault: Vault, tmp_path: Path) -> Non
             )
         finally:
             held.kill()
+            vault.configure()
     assert "SSH_ORIGINAL_COMMAND=hold" in seen
     for word in (
         "stolen",

@@ -42,8 +42,9 @@ status)
     one=${one##*/}; echo "$one  ACTIVE  ${one%.eli}"
   done ;;
 attach)
-  [ "$1 $2 $3" = '-d -p -k' ] || oops "Missing -p flag."
-  from=$4 provider=$5
+  # As recorded on FreeBSD: with -d it would be gone in the middle of the import.
+  [ "$1 $2" = '-p -k' ] || oops "Missing -p flag."
+  from=$3 provider=$4
   ! mode nometadata || oops "Cannot read metadata from $provider: Invalid argument."
   sum=$(cat -- $([ "$from" = - ] || echo "$from") | sha256sum)
   slow attach_slow
@@ -80,10 +81,7 @@ export)
     { read -r reader <"$world/receiving" && kill -0 "$reader"; } 2>/dev/null; then
     echo "cannot export '$1': pool is busy" >&2; exit 1
   fi
-  device=$(cat "$world/imported/$1")
-  rm "$world/imported/$1"
-  # geli attach -d: gone at the last close.
-  mode keeps || rm -f "$world/attached/$device" ;;
+  rm "$world/imported/$1" ;;
 status) [ -e "$world/imported/$1" ] || exit 1; echo "  pool: $1"; echo ' state: ONLINE' ;;
 *) exit 64 ;;
 esac

@@ -44,7 +44,7 @@ def a_hold(delivery: str, make: Make, shell: str) -> None:
     assert not hold.said
     assert server.shut
     assert [call for call in server.calls("geli") if "attach" in call] == [
-        f"geli attach -d -p -k {_key_source(server, delivery)} da0"
+        f"geli attach -p -k {_key_source(server, delivery)} da0"
     ]
     assert "zfs receive -s -u wd/data/a" in server.calls("zfs")
     assert "knox: the pool is open" in server.syslog
@@ -56,7 +56,7 @@ def _key_source(server: Server, delivery: str) -> str:
         return "-"
     call = next(call for call in server.calls("geli") if "attach" in call)
     assert str(server.run) in call
-    return call.split()[5]
+    return call.split()[4]
 
 
 def a_receive_of_its_own(delivery: str, make: Make, shell: str) -> None:

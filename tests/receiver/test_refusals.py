@@ -269,7 +269,6 @@ def a_disk_that_is_attached_by_hand_in_that_moment(make: Make, shell: str) -> No
 def a_pool_that_does_not_come(make: Make, shell: str) -> None:
     server = make(shell)
     server.mode("nopool")
-    server.mode("keeps")
     hold = server.session("receive", "hold")
     assert server.deliver().finish() == 0
     assert hold.finish() == 74
@@ -298,7 +297,6 @@ def a_pool_that_is_busy_twice(make: Make, shell: str) -> None:
     hold = server.opened()
     server.mode("export_busy", 2)
     server.mode("detach_busy", 1)
-    server.mode("keeps")
     hold.end()
     assert hold.finish() == 0
     assert hold.printed == "ready\nclosed\n"
@@ -344,7 +342,6 @@ def a_disk_that_does_not_go_at_all(make: Make, shell: str) -> None:
         ("until_ 60 test", "until_ 1 test"), ("do sleep 20", "do sleep 1"), ("-le 7", "-le 5")
     )
     hold = server.opened()
-    server.mode("keeps")
     server.mode("detach_busy", 1000)
     hold.end()
     assert hold.finish() == 74

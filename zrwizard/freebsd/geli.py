@@ -63,13 +63,12 @@ def init(provider: str) -> str:
     )
 
 
-def attach(provider: str, detach_on_close: bool = False) -> str:
+def attach(provider: str) -> str:
     """Command: open `provider` with the key on stdin; silent on success.
 
-    With `detach_on_close` it detaches once it was opened for writing and closed by all.
+    Never with -d: an import closes its device in the middle, which would detach it (recorded).
     """
-    options = ["-d"] if detach_on_close else []
-    return sh.join(["geli", "attach", *options, "-p", "-k", "-", provider])
+    return sh.command("geli", "attach", "-p", "-k", "-", provider)
 
 
 def try_key(provider: str) -> str:

@@ -5,7 +5,7 @@
 # that reads a pipe which only the session's main process holds open. When that ends, however it came
 # about, the guardian ends what the session started, exports and detaches what it opened, and removes
 # its marks; the orderly end is no different. If the guardian was killed too, the next session does
-# that first (and for geli attach -d, the disk goes when the pool is exported).
+# that first. There is no geli attach -d: an import closes the disk in its middle, and then it is gone.
 # A mark (NAME+hold, NAME+receive) is a symbolic link to its session: made and read in one act. TOKEN
 # is among the arguments of a session's processes; a start time would change when a clock is set.
 # What is started is on record in SESSION/open before, and ending begins with renaming that directory.
@@ -105,7 +105,7 @@ find_disk() { # sets disk to the one with our serial and size (or its partition)
     case $disk in '' | *[!a-z0-9]*) die 69 "Not exactly one partition of our disk has the label $part." ;; esac
 }
 unlock() { # unlock SESSION KEYFILE: one attach; the result is its status and what it said
-    (start "$1" want/geli geli attach -d -p -k "$2" "$disk") >"$RUN/$1/said" 2>&1
+    (start "$1" want/geli geli attach -p -k "$2" "$disk") >"$RUN/$1/said" 2>&1
     printf '%s\n' $? "$(head -n 1 "$RUN/$1/said" | tr -cd '[:print:]')" >"$RUN/$1/open/want/result"
 } 2>/dev/null
 alone() { ! kill -0 "$PPID" 2>/dev/null; } # the sshd of this session has gone, and with it who waits for us
