@@ -160,7 +160,11 @@ def test_a_certificate_for_everybody_or_for_never_is_not_made(terms: dict[str, o
         Terms(**{**good, **terms})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("line", ["", "ssh-ed25519", KEY.public, "ssh-rsa AAAA", "a b\nc d"])
+@pytest.mark.parametrize(
+    "line",
+    ["", "ssh-ed25519", KEY.public, "ssh-rsa AAAA", "a b\nc d"],
+    ids=["empty", "one word", "key", "rsa", "two lines"],
+)
 def test_what_is_no_certificate(line: str) -> None:
     with pytest.raises(KeyFormatError):
         ca.read_certificate(line)
