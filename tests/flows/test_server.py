@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import replace
 from typing import Any
 
@@ -528,3 +529,17 @@ def test_no_answer_raises(changes: dict[str, str], old: bool) -> None:
     world = kept() if old else ServerWorld()
     move = world.walk(Answers({**full(), **changes}))
     assert isinstance(move, Ask | Stuck | Review)
+
+
+def test_every_help_fits_on_a_small_screen() -> None:
+    """80 columns have room for 78 letters of it, and 24 rows for six lines."""
+    seen: dict[str, str] = {}
+    for shape in ("vault", "plain"):
+        given = dict(full(server__shape=shape))
+        for key in [*given, None]:
+            move = ServerWorld().walk(Answers({k: v for k, v in given.items() if k != key}))
+            if isinstance(move, Ask):
+                seen[move.question.key] = move.question.help
+    assert len(seen) > 15
+    long = {key: text for key, text in seen.items() if len(textwrap.wrap(text, 78)) > 6}
+    assert not long

@@ -96,10 +96,8 @@ def purpose(talk: Talk, target: TargetFacts, system: SystemFacts, name: str) -> 
             key="server.scope",
             page="purpose",
             title="How much of it now?",
-            help=f"{server_checks.about(target, system)} A disk can be made ready on any "
-            "computer, an install medium will do; the computer that becomes the server must have "
-            "FreeBSD installed on a disk of its own. A disk that was made ready is taken over by "
-            "it later, with what is on it.",
+            help=f"{server_checks.about(target, system)} A backup server has FreeBSD installed "
+            "on a disk of its own; the backup disk alone can be made ready on an install medium.",
             options=(
                 Option(
                     ALL,
@@ -110,7 +108,8 @@ def purpose(talk: Talk, target: TargetFacts, system: SystemFacts, name: str) -> 
                 Option(
                     DISK,
                     "Only the disk and the keys",
-                    detail="Start this wizard again on the installed server, with the same name.",
+                    detail="Start this wizard again on the installed server, with the same name: "
+                    "the disk is taken over as it is.",
                     recommended=why is not None,
                 ),
             ),
