@@ -274,7 +274,7 @@ def test_over_a_console() -> None:
         pytest.skip(str(why))
     with machines as box:
         secrets = Secrets()
-        secrets.add(Secret("console", box.scenario.installed_password))
+        secrets.add(Secret("console", box.scenario.root_password))
         session = open_shell(box.url, token=TOKEN, secrets=secrets, cancel=threading.Event())
         try:
             found = survey_system.system(session, lambda _: None, box.clock.now)
