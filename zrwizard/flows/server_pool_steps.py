@@ -87,8 +87,8 @@ def _create(plans: Plans) -> Step:
         id="pool",
         phase=Phase.POOL,
         title=f"Make the pool {pool} on {vessel.device}",
-        why="Reading is not noted, data are compressed; nothing of it is mounted or shows as a disk "
-        "there, and no start of the machine imports it by itself.",
+        why="Reading is not noted, data are compressed; nothing of it is mounted there or shows as "
+        "a disk, and no start of the machine imports it by itself.",
         action=Command(create, timeout=180),
         danger=Danger.ERASES,
         look=shtext.lines(f"{is_past(plans)} && exit 0", ours),
