@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from zrwizard.freebsd import sshd
 from zrwizard.keyring import ca, issue, krl
 from zrwizard.keyring.dial import DialError, SshDial
 from zrwizard.keyring.store import Keyring
@@ -322,9 +323,10 @@ def test_a_vault_is_set_up_and_its_key_is_nowhere(guest_image: Image, tmp_path: 
     vm.mkdir()
     operator.mkdir()
     with knox.running(guest_image, vm) as box, search.Sampler() as sampler:
-        box.guest.run(f"setsid sh -c '{search.GUEST_SAMPLER}' < /dev/null > /dev/null 2>&1 &")
+        box.guest.put("/run/zg/sampler", search.GUEST_SAMPLER.encode())
+        box.guest.run("setsid sh /run/zg/sampler < /dev/null > /dev/null 2>&1 &")
         somebody = Serving(box, operator)
-        for step in ("geli-init", "trial-deliver"):
+        for step in ("geli-init", "sshd-restart"):
             status, events = somebody.run(until=begins(step))
             assert status == -signal.SIGKILL, events[-3:]
         status, events = somebody.run()
@@ -433,7 +435,16 @@ def test_a_plain_server_is_set_up(guest_image: Image, tmp_path: Path) -> None:
         sent = guest.out("zfs get -Hp -o value guid source/data@one")
         assert guest.out(f"zfs get -Hp -o value guid {POOL}/data@one") == sent
         assert guest.out(f"zfs get -Hp -o value mounted {POOL}/data") == "no\n"
-        guest.run(f"zpool export {POOL}")  # as after a reboot
+        as_after_a_reboot(somebody)
         assert dial.run("receive", "space", somebody.port).status == 0
         assert POOL in guest.lines("zpool list -H -o name"), "it was not imported again"
         dial.close()
+
+
+def as_after_a_reboot(somebody: Serving) -> None:
+    """The extra sshd and the pool are gone, and rc(8) runs what rc.conf enables."""
+    guest = somebody.box.guest
+    guest.run(f"{sshd.stop(sshd.paths(NAME).pid)}; zpool export {POOL}")
+    guest.wait_for(f"! sockstat -l | grep -q ':{somebody.port} '", 20)
+    guest.run("service zrwizard start", timeout=120)
+    assert guest.run(f"sockstat -l | grep -q ':{somebody.port} '", check=False).status == 0
