@@ -45,7 +45,8 @@ def _wrapped(line: str) -> list[str]:
     if len(line) <= WIDTH:
         return [line]
     if not line.startswith("    "):
-        return textwrap.wrap(line, WIDTH, break_on_hyphens=False)
+        under = "    " if line.startswith("  - ") else ""
+        return textwrap.wrap(line, WIDTH, subsequent_indent=under, break_on_hyphens=False)
     parts = textwrap.wrap(line.strip(), WIDTH - 8, break_long_words=False, break_on_hyphens=False)
     rows = [f"{'      ' if number else '    '}{part}" for number, part in enumerate(parts)]
     return [f"{row} \\" for row in rows[:-1]] + rows[-1:]
