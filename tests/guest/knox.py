@@ -250,7 +250,7 @@ def revoke(guest: Guest, keyring: Keyring) -> None:
     guest.run(sshd.krl(NAME, "/tmp/revoked.spec"))
 
 
-def make_stream(box: Knox, megabytes: int = 16) -> bytes:
+def make_stream(box: Knox, megabytes: int = 9) -> bytes:
     """A real replication stream of noise, from a pool of its own on another disk."""
     box.guest.run(
         "zpool create -f -O mountpoint=/source source vtbd1 && zfs create source/data && "

@@ -86,7 +86,8 @@ class Thief:
     @contextlib.contextmanager
     def connected(self) -> Iterator[None]:
         """The shared connection, for the length of a with block."""
-        master = subprocess.Popen(self.ssh("-M", "-N", "root@127.0.0.1"))
+        command = self.ssh("-M", "-N", "root@127.0.0.1")
+        master = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         try:
             until = time.monotonic() + 30
             while not self._socket.exists() and master.poll() is None:
