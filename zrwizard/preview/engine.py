@@ -89,9 +89,11 @@ class Engine:
                 answers[one.name] = ask(self._shell, one.argv, timeout=patience, stop=self._cancel)
             except Cancelled:
                 raise
-            except ConsoleError:
+            except ConsoleError as failure:
                 if one.needed:
                     raise
+                # Told as a command's own complaint would be, so that the reason is not lost.
+                answers[one.name] = Result(-1, b"", str(failure).encode(), 0.0)
         try:
             return inventories.parse(root, answers, known=known)
         except LookupError as error:
