@@ -330,3 +330,18 @@ def test_what_is_not_known_is_left_to_the_caller() -> None:
 
 def test_the_command() -> None:
     assert zfs_diff.diff("a b@x", "a b") == ("zfs", "diff", "-FHt", "a b@x", "a b")
+
+
+@pytest.mark.parametrize("kind", "+-MR")
+def test_a_console_message_anywhere_makes_no_wrong_change(kind: str) -> None:
+    """A message with a blank and a line's end cuts lines in two; no half of one may pass."""
+    new = b"/mnt/b\xff" if kind == "R" else None
+    truth = [Change(kind, "F", b"/mnt/a b", new, 0, (1_700_000_000 + at) * NS) for at in range(3)]
+    whole = b"".join(line(change) for change in truth)
+    message = b"em0: link state changed to UP\r\n"
+    for at in range(len(whole) + 1):
+        reader = zfs_diff.Reader(b"/mnt", lenient=True)
+        found = reader.feed(whole[:at] + message + whole[at:])
+        reader.close()
+        assert set(found) <= set(truth), (at, found)
+        assert len(found) >= len(truth) - 2

@@ -33,8 +33,10 @@ _PIECE = 1 << 16
 _MINUS = ord("-")
 _LONGEST = 2 * _LONG + 128
 # The three groups tell the kinds with a column of their own: R has a new path, M may have (+1).
+# Seconds are ten wide at least: fewer are the end of a number that a console's message cut in two.
 _LINE = re.compile(
-    rb"^ {0,9}(-?[0-9]{1,19})\.([0-9]{9})\t(?:([-+])|(M)|(R))\t([F/@BC|=>P?])\t([!-~]{1,%d})"
+    rb"^(?=[ 0-9-]{10}) {0,9}(-?[0-9]{1,19})\.([0-9]{9})\t(?:([-+])|(M)|(R))"
+    rb"\t([F/@BC|=>P?])\t([!-~]{1,%d})"
     rb"(?(5)\t([!-~]{1,%d})|(?(4)(?:\t\(([-+][0-9]{1,10})\))?))\n" % (_LONG, _LONG),
     re.MULTILINE,
 )
