@@ -198,6 +198,6 @@ def _came(answers: Mapping[str, Result], name: str, lost: str, problems: list[st
     answer = answers.get(name)
     if answer is not None and answer.status == 0:
         return True
-    reason = answer.errors.strip() if answer else ""
+    reason = (answer.errors.strip() or f"status {answer.status}") if answer else ""
     problems.append(f"{lost}: {reason}" if reason else f"{lost}.")
     return False
