@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import threading
 import time
@@ -23,7 +25,7 @@ VI = pytest.mark.skipif(shutil.which("busybox") is None, reason="busybox is not 
 
 
 def wait(ready: Callable[[], object], what: str, hands: HandsOn | None = None) -> None:
-    deadline = time.monotonic() + 8
+    deadline = time.monotonic() + 30
     while not ready():
         screen = "\n".join(hands.lines()) if hands else ""
         assert time.monotonic() < deadline, f"never saw {what}:\n{screen}"
@@ -73,9 +75,14 @@ class Shared:
 
 @pytest.fixture(scope="module", autouse=True)
 def pace() -> Iterator[None]:
-    """The same way up, with less patience for a screen that stands still."""
+    """The same way up, with less patience for a screen that stands still.
+
+    Where more programs want to run than there are processors, a screen stands still for longer.
+    """
+    slow = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(looking, "PACE", looking.Pace(quiet=0.25, first=0.4, still=1.0))
+        pace = looking.Pace(quiet=0.25 * slow, first=0.4 * slow, still=1.0 * slow)
+        patch.setattr(looking, "PACE", pace)
         yield
 
 
@@ -234,7 +241,7 @@ def test_given_back_as_it_is_without_a_way_up_nothing_is_typed_any_more(
     hands = session.hands_on()
     wait(lambda: at_prompt(hands), "a prompt", hands)
     type_line(hands, f"stty -echo -icanon min 1; cat > {tmp_path}/file; stty echo icanon")
-    time.sleep(0.4)
+    wait((tmp_path / "file").exists, "the file", hands)
     assert "no prompt" in hands.give_back()
     with pytest.raises(ConsoleError):
         hands.give_back(force=True)
@@ -258,7 +265,8 @@ def test_a_machine_that_was_restarted_by_hand_is_gone_up_again(tmp_path: Path) -
     wait(lambda: at_prompt(hands), "a prompt", hands)
     login = "printf '\\r\\nFreeBSD/amd64 (hostA) (ttyu0)\\r\\n\\r\\nlogin: '; read -r who"
     type_line(hands, f'rm -rf {session.home}; clear; exec sh -c "{login}; exec sh"')
-    see(hands, "login:")
+    # The typed line has the word too.
+    wait(lambda: hands.lines()[hands.cursor[1]] == "login:", "login:", hands)
     assert hands.give_back() == ""
     is_ours(session)
     assert session.run('ls -d "$_h"').status == 0
@@ -289,7 +297,7 @@ def test_a_line_that_was_cut_is_opened_again_and_looked_at(tmp_path: Path) -> No
     line.spawn.kill(9)
     wait(lambda: hands.problem, "the problem")
     if shutil.which("busybox"):
-        assert "vi is open" in hands.give_back()
+        assert re.search("(vi|An editor) is open", hands.give_back())
         assert hands.problem == ""
         type_line(hands, ":q!")
         wait(lambda: at_prompt(hands), "a prompt", hands)
@@ -371,9 +379,9 @@ def test_a_password_typed_by_hand_is_in_no_file(lent: Lent, pasted: bool) -> Non
         wait(lambda: at_prompt(hands), "a prompt", hands)
         type_line(hands, "clear; echo visible-words")
         see(hands, "visible-words")
-        type_line(hands, ask)
-        wait(lambda: not at_prompt(hands), "the question", hands)
-        time.sleep(0.2)
+        type_line(hands, f"clear; {ask}")
+        # The question itself, and not the line that will ask it.
+        wait(lambda: hands.lines()[0][:3] in {"Pas", "Mot", "Ent"}, "the question", hands)
         for key in [secret] if pasted else secret:
             hands.write(key.encode())
             time.sleep(0.01)
