@@ -19,6 +19,9 @@ class Clock:
         self.speed = speed
         self._epoch = time.time()
         self._start = time.monotonic()
+        self.sleeps = 0
+        self.asleep: set[int] = set()
+        """Those of the `sleeps` begun so far, by their number, that have not ended."""
 
     def now(self) -> float:
         """Simulated seconds since the epoch."""
@@ -26,7 +29,13 @@ class Clock:
 
     async def sleep(self, seconds: float) -> None:
         """Sleep for simulated `seconds`."""
-        await asyncio.sleep(max(0.0, seconds) / self.speed)
+        self.sleeps += 1
+        number = self.sleeps
+        self.asleep.add(number)
+        try:
+            await asyncio.sleep(max(0.0, seconds) / self.speed)
+        finally:
+            self.asleep.discard(number)
 
     def ctime(self, when: float | None = None) -> str:
         """`Sat Nov 21 20:49:32 2026`, as ctime(3) without its newline."""
