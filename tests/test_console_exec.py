@@ -29,8 +29,8 @@ from zrwizard.run.events import Exit
 REPOSITORY = Path(__file__).parent.parent
 PASSWORD = "correct-horse-9"
 STATUSES = (0, 1, 4, 255)
-# Their time must not run while other tests do.
-LATER = {"cut"}
+# Its time must not run while other tests do.
+LATER = "cut"
 SMALL = random.Random(3).randbytes(3000) + bytes(range(256)) + b"\xff\xc3(\x00 no newline"
 LARGE = random.Random(4).randbytes(200_000)
 
@@ -120,8 +120,9 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cases]:
             known[name] = Case(spawn(name, bridge.url, *wanted[name]), bridge)
             return known[name]
 
-        for name in wanted.keys() - LATER:
-            start(name)
+        for name in wanted:
+            if name != LATER:
+                start(name)
         scenario = Scenario(
             start=Start.PASSWORD_LOGIN, power_on_at_connect=False, root_password=PASSWORD
         )
@@ -199,11 +200,11 @@ def test_stopped_by_the_operator(cases: Cases) -> None:
 
 
 def test_a_line_that_is_cut_is_4_with_a_message(cases: Cases) -> None:
-    bridge = cases.start("cut").bridge
-    cases.began("cut")
-    assert bridge is not None
-    bridge.cut(refuse=True)
-    status, out, err = cases["cut"].result()
+    case = cases.start(LATER)
+    cases.began(LATER)
+    assert case.bridge is not None
+    case.bridge.cut(refuse=True)
+    status, out, err = case.result()
     assert (status, out) == (Exit.UNREACHABLE, b"")
     assert b"line ended" in err
     assert b"Traceback" not in err

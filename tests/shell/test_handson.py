@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -297,7 +297,7 @@ def test_a_line_that_was_cut_is_opened_again_and_looked_at(tmp_path: Path) -> No
     line.spawn.kill(9)
     wait(lambda: hands.problem, "the problem")
     if shutil.which("busybox"):
-        assert re.search("(vi|An editor) is open", hands.give_back())
+        assert "vi is open" in hands.give_back()
         assert hands.problem == ""
         type_line(hands, ":q!")
         wait(lambda: at_prompt(hands), "a prompt", hands)
@@ -311,6 +311,8 @@ def spawn_editor() -> Any:
     spawn = spawn_shell()
     spawn.expect_exact(b"# ")
     spawn.send(b"busybox vi\r")
+    # It takes the keys one by one when it begins to draw; what it draws is not read here.
+    wait(lambda: not termios.tcgetattr(spawn.child_fd)[3] & termios.ICANON, "vi")
     return spawn
 
 
