@@ -131,6 +131,12 @@ def stream_ends_early(vault: Vault, name: str) -> bool:
     return True
 
 
+def no_stream_at_all(vault: Vault, name: str) -> bool:
+    with asked(vault, f"receive {name}") as channel:
+        assert channel.finish(60).status != 0
+    return False
+
+
 def noise_for_a_stream(vault: Vault, name: str) -> bool:
     with asked(vault, f"receive {name}") as channel:
         with contextlib.suppress(DialError):
@@ -290,6 +296,7 @@ CUTS: dict[str, Cut] = {
     "client-while-holding": client_while_holding,
     "client-of-the-hold-while-receiving": client_of_the_hold_while_receiving,
     "stream-ends-early": stream_ends_early,
+    "no-stream-at-all": no_stream_at_all,
     "noise-for-a-stream": noise_for_a_stream,
     "sshd-while-receiving": killed("^sshd: root@notty"),
     "sshd-of-a-hold": sshd_of_a_hold,
@@ -308,5 +315,11 @@ CUTS: dict[str, Cut] = {
     "no-key": no_key,
     "everything-at-once": everything_at_once,
 }
-ASH = ("client-after-5M", "script-while-receiving", "zfs-receive", "wrong-key")
+ASH = (
+    "client-after-5M",
+    "client-of-the-hold-while-receiving",
+    "script-while-receiving",
+    "zfs-receive",
+    "wrong-key",
+)
 """The ones that are done again with busybox's ash for the script's sh."""
