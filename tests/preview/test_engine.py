@@ -12,14 +12,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pytest
 
 from tests.preview.machine import Target, line
 from tests.shell import noise
-from zrwizard.console.errors import Cancelled, Refused
+from zrwizard.console.errors import Cancelled, NoAnswer, Refused
 from zrwizard.freebsd import sh, zfs_inspect
+from zrwizard.preview import engine
 from zrwizard.preview import sizes as looking
 from zrwizard.preview.asking import Spool, ask
 from zrwizard.preview.engine import Engine
@@ -37,6 +39,7 @@ from zrwizard.preview.events import (
     Sized,
     Told,
 )
+from zrwizard.shell.api import Result
 from zrwizard.shell.readonly import NotReadOnly, ReadOnly
 from zrwizard.shell.session import ShellSession
 
@@ -490,6 +493,22 @@ def test_looking_finds_datasets_snapshots_and_mounts(target: Target, shell: Read
 def test_looking_says_what_it_could_not_list(target: Target, shell: ReadOnly) -> None:
     with pytest.raises(Refused, match="does not exist"):
         Engine(shell, Ear(), threading.Event()).look("tank")
+
+
+def test_looking_says_why_the_console_gave_no_answer(
+    target: Target, shell: ReadOnly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target.dataset("tank", "a")
+    rows(target)
+
+    def asked(shell: ReadOnly, argv: tuple[str, ...], **more: Any) -> Result:
+        if "name,mountpoint" in argv:
+            raise NoAnswer("The line broke in the middle.")
+        return ask(shell, argv, **more)
+
+    monkeypatch.setattr(engine, "ask", asked)
+    found = Engine(shell, Ear(), threading.Event()).look("tank")
+    assert "The mountpoints are not known: The line broke in the middle." in found.problems
 
 
 def test_looking_can_be_cancelled(target: Target, shell: ReadOnly) -> None:
