@@ -144,7 +144,7 @@ def test_a_host_is_restored_from_blank_disk_to_bootable(operator: Operator) -> N
     began = time.monotonic()
     status, events = operator.run(*operator.sure)
     seconds = time.monotonic() - began
-    assert status == 0, events[-3:]
+    assert status == 0, json.dumps(events[-3:], indent=1)
     assert events[-1]["event"] == "RunFinished"
     print(f"restored, and booted to login:, in {seconds:.0f} s")
     assert pair.target.run("test -e /run/zg/installed", check=False).status == 0, "not its disk"
@@ -193,7 +193,7 @@ def test_a_wizard_that_was_killed_is_simply_started_again(operator: Operator) ->
     process.send_signal(signal.SIGKILL)
     process.wait()
     status, events = operator.run(*operator.sure)
-    assert status == 0, events[-3:]
+    assert status == 0, json.dumps(events[-3:], indent=1)
     started = [e for e in events if e["event"] == "RunStarted"]
     assert any(e["resumed"] for e in started)
     done = {e["step"]: e["skipped"] for e in events if e["event"] == "StepDone"}
@@ -239,7 +239,7 @@ def test_a_locked_key_logs_in_and_the_machine_is_switched_off(operator: Operator
     status, events = operator.run(
         *operator.sure, *keys, "--secret", f"key-passphrase=file:{phrase}"
     )
-    assert status == 0, events[-3:]
+    assert status == 0, json.dumps(events[-3:], indent=1)
     operator.pair.target.wait_off()
     written = [path for path in (operator.directory / "state").rglob("*") if path.is_file()]
     private = operator.pair.image.locked_key.read_text().splitlines()[1:-1]

@@ -330,7 +330,7 @@ def test_a_vault_is_set_up_and_its_key_is_nowhere(guest_image: Image, tmp_path: 
             status, events = somebody.run(until=begins(step))
             assert status == -signal.SIGKILL, events[-3:]
         status, events = somebody.run()
-        assert status == 0, events[-3:]
+        assert status == 0, json.dumps(events[-3:], indent=1)
         assert events[-1]["event"] == "RunFinished"
         assert any(event.get("resumed") for event in events if event["event"] == "RunStarted")
         knox.settled(box.guest)
@@ -423,7 +423,7 @@ def test_a_plain_server_is_set_up(guest_image: Image, tmp_path: Path) -> None:
     with knox.running(guest_image, vm) as box:
         somebody = Serving(box, operator, "plain")
         status, events = somebody.run()
-        assert status == 0, events[-3:]
+        assert status == 0, json.dumps(events[-3:], indent=1)
         guest = box.guest
         assert guest.out("geli status") == ""
         keyring = Keyring.open(somebody.keys.parent, NAME)

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from noise import SHELLS, Faults, LyingLine, open_session, spawn_shell
+from noise import SHELLS, Faults, LyingLine, open_session, spawn_shell, status_line
 
 from zrwizard.console.console import Console
 from zrwizard.console.errors import Cancelled, MachineLost, NoAnswer, Refused
@@ -197,6 +197,36 @@ def test_a_wizard_that_died_left_a_quiet_shell_which_is_found_again():
     first.console._closing.set()
     first.console._reader.join()
     second = session(Left(token(3), first.answers_status))
+    assert second.run("echo on").text == "on\n"
+    second.run(f"rm -rf {second.home}")
+    second.close()
+
+
+@pytest.mark.parametrize("answers", [False, True], ids=["deaf", "answers"])
+def test_a_kernel_message_is_no_answer_to_a_status_key(answers):
+    """A message comes whenever ^T is typed; the shell is found again by whoever comes next."""
+    spawn, secrets = spawn_shell("dash"), Secrets()
+
+    def session(left=None):
+        console = Console(spawn, Transcript(None, secrets, "t"), threading.Event())
+        typed = console.write
+
+        def write(data):
+            typed(data.replace(b"\x14", b""))
+            if b"\x14" in data:
+                status = status_line(spawn) if answers else b""
+                console._inbox.put(b"\r\nem0: link state changed to UP\r\n" + status)
+
+        console.write = write
+        return ShellSession(
+            console, token(8), password=lambda: None, on_state=lambda _: None, left=left
+        )
+
+    first = session()
+    assert first.answers_status is answers
+    first.console._closing.set()
+    first.console._reader.join()
+    second = session(Left(token(8), first.answers_status))
     assert second.run("echo on").text == "on\n"
     second.run(f"rm -rf {second.home}")
     second.close()

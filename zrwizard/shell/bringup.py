@@ -6,7 +6,6 @@ Nothing is typed to a state that was not recognised.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from zrwizard.console.states import State
 from zrwizard.secrets import Secret
 from zrwizard.shell.asking import does_not_move, unidentified
 from zrwizard.shell.leading import Leading
-from zrwizard.shell.looking import Looking, Pace
+from zrwizard.shell.looking import STATUS, Looking, Pace
 from zrwizard.shell.protocol import Frames
 
 _PROBES = 3
@@ -136,7 +135,7 @@ class BringUp(Looking):
         if self.state() not in _VAGUE:
             return False
         self.console.write(b"\x15\x14")
-        status = re.search(rb"cmd: (\S+) \d+ \[(\w+)", self._read_and_feed())
+        status = STATUS.search(self._read_and_feed())
         reads = status is not None and status[2] == b"ttyin"
         if b"^L" in echo and (reads or status is None):
             self.console.write(b"\x15\r")

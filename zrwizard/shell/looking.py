@@ -37,6 +37,9 @@ class Pace:
 
 PACE = Pace()
 
+STATUS = re.compile(rb"cmd: (\S+) \d+ \[(\w+)")
+"""What FreeBSD's terminal answers to ^T: the program that has it, and what that waits for."""
+
 _QUERY_IS_LAST = re.compile(rb"\x1b\[6n(?:\x1b8)?\x00*$")
 _ON_THE_WAY = (
     State.BOOT_PROMPT,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from zrwizard.console.console import Console
 from zrwizard.console.errors import NoAnswer, NotRoot
 from zrwizard.shell import helpers
+from zrwizard.shell.looking import STATUS
 from zrwizard.shell.protocol import Accept, Frames, exactly, starting
 from zrwizard.shell.vanished import check_commands, check_shell
 
@@ -44,9 +45,13 @@ class PlainShell:
         raise NoAnswer("The root shell does not take commands.", _TAKE_OVER)
 
     def answers_status(self) -> bool:
-        """Whether ^T is answered here, as FreeBSD's terminal driver does (tty_info)."""
+        """Whether ^T is answered here, as FreeBSD's terminal driver does (tty_info).
+
+        A kernel message that comes just then is no answer: a shell that is thought to answer, and
+        does not, is not found again after a crash.
+        """
         self.console.write(b"\x14")
-        return bool(self.console.read_until_quiet(0.25, 1.0))
+        return STATUS.search(self.console.read_until_quiet(0.25, 1.0)) is not None
 
     def install(self, token: str, home: str) -> None:
         """Put the helpers into the shell, piece by piece, each checked; then try them."""

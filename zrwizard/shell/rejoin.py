@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import time
 
 from zrwizard.console.states import State
 from zrwizard.shell.bringup import BringUp, Left
+from zrwizard.shell.looking import STATUS
 from zrwizard.shell.protocol import Frames
 
 _MUTE = (State.SILENT, State.UNKNOWN, State.MESSAGES)
-_STATUS = re.compile(rb"cmd: (\S+) \d+ \[(\w+)")
 _PROBES = 3
 
 
@@ -28,7 +27,7 @@ def is_there(way: BringUp, frames: Frames, left: Left, patience: float) -> bool:
     while way.look(limit=0.5, quiet=0.1) in _MUTE:
         frames.console.write(b"\x11\x15\x14")
         answer = frames.console.read_until_quiet(0.3, 1.5)
-        status = _STATUS.search(answer)
+        status = STATUS.search(answer)
         if status is not None and status[2] == b"ttyin":
             if status[1] == b"sh" and frames.alive(left.token, tries=6):
                 return True
