@@ -4,7 +4,8 @@ Invariants: never a wrong status, never a wrong output, never run twice, never r
 secret in a file. A command either returns exactly what it did, or raises; how often it raises is
 shown per cell at the end of the test run, and written to ZRWIZARD_FUZZ_REPORT as JSON.
 
-ZRWIZARD_FUZZ_COMMANDS is the number of commands over all cells, ZRWIZARD_FUZZ_SEED the seed.
+ZRWIZARD_FUZZ_COMMANDS is the number of commands over all cells, ZRWIZARD_FUZZ_SEED the seed,
+ZRWIZARD_FUZZ_AT_ONCE how many campaigns run beside each other.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from zrwizard.shell.session import ShellSession
 
 ALL_COMMANDS = int(os.environ.get("ZRWIZARD_FUZZ_COMMANDS", "2000"))
 SEED = int(os.environ.get("ZRWIZARD_FUZZ_SEED", "7"))
-AT_ONCE = 8
+AT_ONCE = int(os.environ.get("ZRWIZARD_FUZZ_AT_ONCE", "8"))
 PATIENCE = 30 if ALL_COMMANDS <= 5000 else 3600
 """Seconds after which a line that is too bad to be exact gets no further command."""
 PRESENT = [name for name, (program, _) in SHELLS.items() if Path(program).exists()]
@@ -99,6 +100,8 @@ class Tally:
     secret: Counter[str] = field(default_factory=Counter)
     """Errors of the dialogue and the upload with a secret: a damaged prompt is not answered."""
     bring_up: Counter[str] = field(default_factory=Counter)
+    said: list[str] = field(default_factory=list)
+    """What each error of a command was."""
     lines: int = 0
     seconds: float = 0.0
 
@@ -197,6 +200,7 @@ class Campaign:
             result = session.run(command, timeout=60 if self.cell.exact else 20)
         except ConsoleError as error:
             self.tally.errors[type(error).__name__] += 1
+            self.tally.said.append(f"command {number}: {type(error).__name__}: {error.what}")
             return
         where = f"{self.name}, command {number}"
         assert result.status == status, f"{where}: wrong status {result.status} for {status}"
@@ -290,11 +294,11 @@ def test_nothing_wrong_is_ever_reported(cell, kind, campaigns, record_property):
     errors = sum(tally.errors.values())
     row = {"cell": cell, "shell": kind, "commands": tally.begun, "ok": tally.ok}
     row |= {"errors": dict(tally.errors), "bring_up_errors": dict(tally.bring_up)}
-    row |= {"secret_errors": dict(tally.secret)}
+    row |= {"secret_errors": dict(tally.secret), "said": tally.said, "seed": SEED}
     row |= {"lines": tally.lines, "seconds": tally.seconds, "exact": CELLS[cell].exact}
     record_property("fuzz", json.dumps(row))
     if CELLS[cell].exact:
-        assert not errors, f"{tally.errors}"
+        assert not errors, f"{tally.errors}; {tally.said}"
         # How often the way up ended in an error is in the table: a prompt with noise in it is not
         # recognised, and then shown, as is wanted there.
 
