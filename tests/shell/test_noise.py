@@ -14,6 +14,7 @@ import base64
 import json
 import os
 import random
+import re
 import shlex
 import time
 from collections import Counter
@@ -253,12 +254,40 @@ class Campaign:
     def leaks(self, data: bytes) -> list[bytes]:
         """Return the pieces of a secret, plain or as base64, that `data` holds."""
         value = self.secret.reveal()
-        pieces = {self.word.reveal()}
-        pieces |= {value[at : at + 16] for at in range(0, len(value) - 16)}
+        text = b"\n".join(_LETTERS.findall(data))
+        found = [self.word.reveal()] if self.word.reveal() in data else []
+        found += pieces_in(text, value, 16)
         for shift in range(3):
-            text = base64.b64encode(value[shift:])
-            pieces |= {text[at : at + 20] for at in range(0, len(text) - 24)}
-        return [piece for piece in pieces if piece in data]
+            found += pieces_in(text, base64.b64encode(value[shift:]), 20)
+        return found
+
+
+_LETTERS = re.compile(rb"[A-Za-z0-9+/=]{16,}")
+"""What base32 and base64 are made of, as long as the shortest piece that is looked for."""
+
+
+def pieces_in(text: bytes, value: bytes, size: int) -> list[bytes]:
+    """Return the pieces of `value`, `size` bytes long, that `text` holds.
+
+    Every one of them holds a block of half its size that begins at a multiple of it: where none
+    of those few is found, no piece is.
+    """
+    half = size // 2
+    if not any(value[at : at + half] in text for at in range(0, len(value) - half + 1, half)):
+        return []
+    pieces = (value[at : at + size] for at in range(len(value) - size + 1))
+    return [piece for piece in pieces if piece in text]
+
+
+def test_every_piece_of_a_secret_is_found_wherever_it_lies(tmp_path):
+    campaign = Campaign("clean", PRESENT[0], 5, tmp_path)
+    value = campaign.secret.reveal()
+    plain = [value[at : at + 16] for at in range(len(value) - 15)]
+    encoded = [base64.b64encode(value[at : at + 21])[2:26] for at in range(len(value) - 20)]
+    for piece in [*plain, *encoded, campaign.word.reveal()]:
+        assert campaign.leaks(b"\0\xff" + piece + b"\r\n")
+        assert campaign.leaks(b"ab12" + piece + b"cd34")
+    assert not campaign.leaks(b"abcdefgh" * 1000 + value[:7] + b"\n" + value[7:15])
 
 
 def commands_of(cell: str) -> int:
