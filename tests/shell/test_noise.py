@@ -16,6 +16,8 @@ import os
 import random
 import re
 import shlex
+import shutil
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -114,14 +116,17 @@ class Campaign:
         self.cell, self.kind, self.seed = CELLS[cell], kind, seed
         self.name = f"cell {cell!r}, shell {kind}, seed {seed}"
         self.directory = directory
-        self.ran = directory / "ran"
+        # A short path: many commands are then short enough to go as one line.
+        self.short = Path(tempfile.mkdtemp(prefix="", dir="/tmp"))
+        self.ran = self.short / "r"
         self.ran.write_text("")
-        self.nasty = directory / "nasty"
+        self.nasty = self.short / "n"
         self.nasty.write_bytes(b"")
         self.pick = random.Random(f"commands {seed}")
         self.tally = Tally()
         self.done: set[int] = set()
         self.token = f"{os.getpid():x}{seed:08x}"
+        self.home = Path("/tmp") / f"zr-{self.token}"
         self.secret = Secret("key", base64.b32encode(random.Random(seed).randbytes(300)))
         self.word = Secret("word", f"hunter-{seed}-{self.pick.getrandbits(64):x}")
         self.secrets = Secrets()
@@ -138,7 +143,7 @@ class Campaign:
                 break
             host = Host(self.kind, self.cell.faults, self.seed + 1000 * attempt)
             try:
-                session = self.open(host)
+                session = self.open(host, attempt)
                 if session is None:
                     continue
                 if not self.tally.ok:
@@ -155,15 +160,17 @@ class Campaign:
         assert lasted, f"{self.name}: no session lasted; {self.tally}"
         self.tally.begun = number
         self.check()
+        for kept in (self.short, self.home):
+            shutil.rmtree(kept, ignore_errors=True)
         self.tally.seconds = round(time.monotonic() - began, 1)
         return self.tally
 
-    def open(self, host: Host) -> ShellSession | None:
+    def open(self, host: Host, attempt: int) -> ShellSession | None:
         try:
             session = open_on(
                 host,
                 token=self.token,
-                log=self.directory / "transcript",
+                log=self.directory / f"transcript{attempt}",
                 secrets=self.secrets,
                 armed=self.cell.armed,
             )
@@ -189,14 +196,16 @@ class Campaign:
         pick = self.pick
         status = pick.choice([0, 0, 0, 1, 2, 77, 127, 255, pick.randrange(256)])
         out, err = self.some_bytes(f"o{number}"), self.some_bytes(f"e{number}", most=200)
-        parts = [f"echo {number} >>{self.ran}", out[1], f"{{ {err[1]}; }} >&2"]
+        parts = [f"echo {number} >>{self.ran}"]
+        parts += [out[1]] if out[0] else []
+        parts += [f"{err[1]} >&2"] if err[0] else []
         if pick.random() < 0.1 and host.frames_seen:
             # Output that holds our own frames, beside the command's outputs.
             frames = b"".join(pick.choice(host.frames_seen) for _ in range(5))
             forged = b"\x1eE00000000:000:255:0:0:0:0:0:00000000\x1f\x1eS00000000\x1f"
             self.nasty.write_bytes(frames + forged + b"\xff\0login: # ")
             parts.insert(1, f"cat {self.nasty} >/dev/tty")
-        command = "; ".join([*parts, f"exit {status}"])
+        command = ";".join([*parts, f"exit {status}"])
         try:
             result = session.run(command, timeout=60 if self.cell.exact else 20)
         except ConsoleError as error:
@@ -219,7 +228,7 @@ class Campaign:
             text = "".join(pick.choice(letters) for _ in range(min(size, most)))
             return text.encode(), f"printf %s {shlex.quote(text)}"
         data = pick.randbytes(pick.choice([100, 1199, 1200, 1201, 1537, 3000, 5000]) % (most + 1))
-        path = self.directory / name
+        path = self.short / name
         path.write_bytes(data)
         return data, f"cat {path}"
 
@@ -245,11 +254,11 @@ class Campaign:
         assert len(lines) == len(set(lines)), f"{self.name}: a command ran twice"
         missing = self.done - {int(line) for line in lines}
         assert not missing, f"{self.name}: reported but never run: {missing}"
-        home = Path("/tmp") / f"zr-{self.token}"
-        for path in [*self.directory.rglob("*"), *home.rglob("*")]:
-            if path.is_file():
-                found = self.leaks(path.read_bytes())
-                assert not found, f"{self.name}: {path} holds {found} of a secret"
+        for top in (self.directory, self.short, self.home):
+            for path in top.rglob("*"):
+                if path.is_file():
+                    found = self.leaks(path.read_bytes())
+                    assert not found, f"{self.name}: {path} holds {found} of a secret"
 
     def leaks(self, data: bytes) -> list[bytes]:
         """Return the pieces of a secret, plain or as base64, that `data` holds."""
