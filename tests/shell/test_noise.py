@@ -17,6 +17,7 @@ import random
 import re
 import shlex
 import shutil
+import signal
 import tempfile
 import time
 from collections import Counter
@@ -25,8 +26,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pexpect
 import pytest
-from noise import KERNEL, SHELLS, Faults, Host, open_on
+from noise import KERNEL, SHELLS, Faults, Host, open_on, spawn_shell
 
 from zrwizard.console.errors import ConsoleError
 from zrwizard.secrets import Secret, Secrets
@@ -286,6 +288,27 @@ def pieces_in(text: bytes, value: bytes, size: int) -> list[bytes]:
         return []
     pieces = (value[at : at + size] for at in range(len(value) - size + 1))
     return [piece for piece in pieces if piece in text]
+
+
+@pytest.mark.parametrize("kind", PRESENT)
+def test_ctrl_c_frees_a_shell_whatever_started_the_tests(kind):
+    """Behind `nohup ... &` the tests ignore ^C themselves; a shell on a console never does."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        spawn = spawn_shell(kind)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    spawn.expect_exact(b"# ", timeout=30)
+    spawn.send(b"echo 'open\r")
+    spawn.expect_exact(b"> ", timeout=30)
+    # One that comes while the line editor begins is lost.
+    assert any(
+        spawn.send(b"\x03") and spawn.expect_exact([b"# ", pexpect.TIMEOUT], timeout=1) == 0
+        for _ in range(30)
+    )
+    spawn.send(b"echo a$((40 + 2))\r")
+    spawn.expect_exact(b"a42", timeout=30)
+    spawn.close(force=True)
 
 
 def test_every_piece_of_a_secret_is_found_wherever_it_lies(tmp_path):
