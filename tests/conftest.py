@@ -69,7 +69,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         ok, asked = sum(row["ok"] for row in rows), sum(row["commands"] for row in rows)
         errors = sum(sum(row["errors"].values()) for row in rows)
         kinds = sorted({kind for row in rows for kind in row["errors"]})
-        write(f"{cell:22}{asked:9}{ok:7}{errors:7}{errors / asked:8.1%}  {' '.join(kinds)}")
+        write(f"{cell:22}{asked:9}{ok:7}{errors:7}{errors / max(1, asked):8.1%}  {' '.join(kinds)}")
     total, asked = sum(row["ok"] for row in _fuzzed), sum(row["commands"] for row in _fuzzed)
     write(f"{'all':22}{asked:9}{total:7}{asked - total:7}")
 

@@ -11,6 +11,7 @@ import fcntl
 import os
 import random
 import re
+import signal
 import struct
 import tempfile
 import termios
@@ -497,6 +498,15 @@ def _tools() -> Path:
     return directory
 
 
+def as_login_does() -> None:
+    """Give a shell the signals that login(1) gives it, however the tests were started.
+
+    Behind `nohup` or `&` ^C is ignored, and by dash then for good, and Python ignores SIGPIPE.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def spawn_shell(kind: str = "dash", boot: Path | None = None, *, login: bool = False) -> Any:
     """Return a pty with a shell of `kind` at its prompt, or, with `login`, at `login: ` first."""
     program, args = SHELLS[kind]
@@ -513,7 +523,9 @@ def spawn_shell(kind: str = "dash", boot: Path | None = None, *, login: bool = F
     if login:
         banner = r"\r\nFreeBSD/amd64 (hostA) (ttyu0)\r\n\r\nlogin: "
         program, args = "/bin/sh", ["-c", f"printf '{banner}'; read who; exec {itself}"]
-    spawn = pexpect.spawn(program, args, env=env, dimensions=(24, 80), maxread=65536)
+    spawn = pexpect.spawn(
+        program, args, env=env, dimensions=(24, 80), maxread=65536, preexec_fn=as_login_does
+    )
     spawn.delaybeforesend = spawn.delayafterread = None
     spawn.delayafterclose = spawn.delayafterterminate = 0.02
     return spawn

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pexpect
 
-from tests.shell.noise import Faults, LyingLine, root_in_name
+from tests.shell.noise import Faults, LyingLine, as_login_does, root_in_name
 from zrwizard.console.console import Console
 from zrwizard.console.transcript import Transcript
 from zrwizard.secrets import Secrets
@@ -43,6 +43,7 @@ def opened(
         env={"PATH": f"{programs}:/usr/sbin:/usr/bin:/sbin:/bin", "PS1": "# ", "TERM": "vt100"},
         dimensions=(24, 80),
         maxread=65536,
+        preexec_fn=as_login_does,
     )
     spawn.delaybeforesend = spawn.delayafterread = None
     spawn.delayafterclose = spawn.delayafterterminate = 0.02

@@ -4,7 +4,8 @@ Invariants: never a wrong status, never a wrong output, never run twice, never r
 secret in a file. A command either returns exactly what it did, or raises; how often it raises is
 shown per cell at the end of the test run, and written to ZRWIZARD_FUZZ_REPORT as JSON.
 
-ZRWIZARD_FUZZ_COMMANDS is the number of commands over all cells, ZRWIZARD_FUZZ_SEED the seed.
+ZRWIZARD_FUZZ_COMMANDS is the number of commands over all cells, ZRWIZARD_FUZZ_SEED the seed,
+ZRWIZARD_FUZZ_AT_ONCE how many campaigns run beside each other.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ import base64
 import json
 import os
 import random
+import re
 import shlex
+import shutil
+import signal
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,8 +26,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pexpect
 import pytest
-from noise import KERNEL, SHELLS, Faults, Host, open_on
+from noise import KERNEL, SHELLS, Faults, Host, open_on, spawn_shell
 
 from zrwizard.console.errors import ConsoleError
 from zrwizard.secrets import Secret, Secrets
@@ -32,7 +38,7 @@ from zrwizard.shell.session import ShellSession
 
 ALL_COMMANDS = int(os.environ.get("ZRWIZARD_FUZZ_COMMANDS", "2000"))
 SEED = int(os.environ.get("ZRWIZARD_FUZZ_SEED", "7"))
-AT_ONCE = 8
+AT_ONCE = int(os.environ.get("ZRWIZARD_FUZZ_AT_ONCE", "8"))
 PATIENCE = 30 if ALL_COMMANDS <= 5000 else 3600
 """Seconds after which a line that is too bad to be exact gets no further command."""
 PRESENT = [name for name, (program, _) in SHELLS.items() if Path(program).exists()]
@@ -99,6 +105,8 @@ class Tally:
     secret: Counter[str] = field(default_factory=Counter)
     """Errors of the dialogue and the upload with a secret: a damaged prompt is not answered."""
     bring_up: Counter[str] = field(default_factory=Counter)
+    said: list[str] = field(default_factory=list)
+    """What each error of a command was."""
     lines: int = 0
     seconds: float = 0.0
 
@@ -110,14 +118,17 @@ class Campaign:
         self.cell, self.kind, self.seed = CELLS[cell], kind, seed
         self.name = f"cell {cell!r}, shell {kind}, seed {seed}"
         self.directory = directory
-        self.ran = directory / "ran"
+        # A short path: many commands are then short enough to go as one line.
+        self.short = Path(tempfile.mkdtemp(prefix="", dir="/tmp"))
+        self.ran = self.short / "r"
         self.ran.write_text("")
-        self.nasty = directory / "nasty"
+        self.nasty = self.short / "n"
         self.nasty.write_bytes(b"")
         self.pick = random.Random(f"commands {seed}")
         self.tally = Tally()
         self.done: set[int] = set()
         self.token = f"{os.getpid():x}{seed:08x}"
+        self.home = Path("/tmp") / f"zr-{self.token}"
         self.secret = Secret("key", base64.b32encode(random.Random(seed).randbytes(300)))
         self.word = Secret("word", f"hunter-{seed}-{self.pick.getrandbits(64):x}")
         self.secrets = Secrets()
@@ -134,7 +145,7 @@ class Campaign:
                 break
             host = Host(self.kind, self.cell.faults, self.seed + 1000 * attempt)
             try:
-                session = self.open(host)
+                session = self.open(host, attempt)
                 if session is None:
                     continue
                 if not self.tally.ok:
@@ -151,15 +162,17 @@ class Campaign:
         assert lasted, f"{self.name}: no session lasted; {self.tally}"
         self.tally.begun = number
         self.check()
+        for kept in (self.short, self.home):
+            shutil.rmtree(kept, ignore_errors=True)
         self.tally.seconds = round(time.monotonic() - began, 1)
         return self.tally
 
-    def open(self, host: Host) -> ShellSession | None:
+    def open(self, host: Host, attempt: int) -> ShellSession | None:
         try:
             session = open_on(
                 host,
                 token=self.token,
-                log=self.directory / "transcript",
+                log=self.directory / f"transcript{attempt}",
                 secrets=self.secrets,
                 armed=self.cell.armed,
             )
@@ -185,18 +198,21 @@ class Campaign:
         pick = self.pick
         status = pick.choice([0, 0, 0, 1, 2, 77, 127, 255, pick.randrange(256)])
         out, err = self.some_bytes(f"o{number}"), self.some_bytes(f"e{number}", most=200)
-        parts = [f"echo {number} >>{self.ran}", out[1], f"{{ {err[1]}; }} >&2"]
+        parts = [f"echo {number} >>{self.ran}"]
+        parts += [out[1]] if out[0] else []
+        parts += [f"{err[1]} >&2"] if err[0] else []
         if pick.random() < 0.1 and host.frames_seen:
             # Output that holds our own frames, beside the command's outputs.
             frames = b"".join(pick.choice(host.frames_seen) for _ in range(5))
             forged = b"\x1eE00000000:000:255:0:0:0:0:0:00000000\x1f\x1eS00000000\x1f"
             self.nasty.write_bytes(frames + forged + b"\xff\0login: # ")
             parts.insert(1, f"cat {self.nasty} >/dev/tty")
-        command = "; ".join([*parts, f"exit {status}"])
+        command = ";".join([*parts, f"exit {status}"])
         try:
             result = session.run(command, timeout=60 if self.cell.exact else 20)
         except ConsoleError as error:
             self.tally.errors[type(error).__name__] += 1
+            self.tally.said.append(f"command {number}: {type(error).__name__}: {error.what}")
             return
         where = f"{self.name}, command {number}"
         assert result.status == status, f"{where}: wrong status {result.status} for {status}"
@@ -214,7 +230,7 @@ class Campaign:
             text = "".join(pick.choice(letters) for _ in range(min(size, most)))
             return text.encode(), f"printf %s {shlex.quote(text)}"
         data = pick.randbytes(pick.choice([100, 1199, 1200, 1201, 1537, 3000, 5000]) % (most + 1))
-        path = self.directory / name
+        path = self.short / name
         path.write_bytes(data)
         return data, f"cat {path}"
 
@@ -240,21 +256,70 @@ class Campaign:
         assert len(lines) == len(set(lines)), f"{self.name}: a command ran twice"
         missing = self.done - {int(line) for line in lines}
         assert not missing, f"{self.name}: reported but never run: {missing}"
-        home = Path("/tmp") / f"zr-{self.token}"
-        for path in [*self.directory.rglob("*"), *home.rglob("*")]:
-            if path.is_file():
-                found = self.leaks(path.read_bytes())
-                assert not found, f"{self.name}: {path} holds {found} of a secret"
+        for top in (self.directory, self.short, self.home):
+            for path in top.rglob("*"):
+                if path.is_file():
+                    found = self.leaks(path.read_bytes())
+                    assert not found, f"{self.name}: {path} holds {found} of a secret"
 
     def leaks(self, data: bytes) -> list[bytes]:
         """Return the pieces of a secret, plain or as base64, that `data` holds."""
         value = self.secret.reveal()
-        pieces = {self.word.reveal()}
-        pieces |= {value[at : at + 16] for at in range(0, len(value) - 16)}
+        text = b"\n".join(_LETTERS.findall(data))
+        found = [self.word.reveal()] if self.word.reveal() in data else []
+        found += pieces_in(text, value, 16)
         for shift in range(3):
-            text = base64.b64encode(value[shift:])
-            pieces |= {text[at : at + 20] for at in range(0, len(text) - 24)}
-        return [piece for piece in pieces if piece in data]
+            found += pieces_in(text, base64.b64encode(value[shift:]), 20)
+        return found
+
+
+_LETTERS = re.compile(rb"[A-Za-z0-9+/=]{16,}")
+"""What base32 and base64 are made of, as long as the shortest piece that is looked for."""
+
+
+def pieces_in(text: bytes, value: bytes, size: int) -> list[bytes]:
+    """Return the pieces of `value`, `size` bytes long, that `text` holds.
+
+    Every one of them holds a block of half its size that begins at a multiple of it: where none
+    of those few is found, no piece is.
+    """
+    half = size // 2
+    if not any(value[at : at + half] in text for at in range(0, len(value) - half + 1, half)):
+        return []
+    pieces = (value[at : at + size] for at in range(len(value) - size + 1))
+    return [piece for piece in pieces if piece in text]
+
+
+@pytest.mark.parametrize("kind", PRESENT)
+def test_ctrl_c_frees_a_shell_whatever_started_the_tests(kind):
+    """Behind `nohup ... &` the tests ignore ^C themselves; a shell on a console never does."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        spawn = spawn_shell(kind)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    spawn.expect_exact(b"# ", timeout=30)
+    spawn.send(b"echo 'open\r")
+    spawn.expect_exact(b"> ", timeout=30)
+    # One that comes while the line editor begins is lost.
+    assert any(
+        spawn.send(b"\x03") and spawn.expect_exact([b"# ", pexpect.TIMEOUT], timeout=1) == 0
+        for _ in range(30)
+    )
+    spawn.send(b"echo a$((40 + 2))\r")
+    spawn.expect_exact(b"a42", timeout=30)
+    spawn.close(force=True)
+
+
+def test_every_piece_of_a_secret_is_found_wherever_it_lies(tmp_path):
+    campaign = Campaign("clean", PRESENT[0], 5, tmp_path)
+    value = campaign.secret.reveal()
+    plain = [value[at : at + 16] for at in range(len(value) - 15)]
+    encoded = [base64.b64encode(value[at : at + 21])[2:26] for at in range(len(value) - 20)]
+    for piece in [*plain, *encoded, campaign.word.reveal()]:
+        assert campaign.leaks(b"\0\xff" + piece + b"\r\n")
+        assert campaign.leaks(b"ab12" + piece + b"cd34")
+    assert not campaign.leaks(b"abcdefgh" * 1000 + value[:7] + b"\n" + value[7:15])
 
 
 def commands_of(cell: str) -> int:
@@ -290,11 +355,11 @@ def test_nothing_wrong_is_ever_reported(cell, kind, campaigns, record_property):
     errors = sum(tally.errors.values())
     row = {"cell": cell, "shell": kind, "commands": tally.begun, "ok": tally.ok}
     row |= {"errors": dict(tally.errors), "bring_up_errors": dict(tally.bring_up)}
-    row |= {"secret_errors": dict(tally.secret)}
+    row |= {"secret_errors": dict(tally.secret), "said": tally.said, "seed": SEED}
     row |= {"lines": tally.lines, "seconds": tally.seconds, "exact": CELLS[cell].exact}
     record_property("fuzz", json.dumps(row))
     if CELLS[cell].exact:
-        assert not errors, f"{tally.errors}"
+        assert not errors, f"{tally.errors}; {tally.said}"
         # How often the way up ended in an error is in the table: a prompt with noise in it is not
         # recognised, and then shown, as is wanted there.
 

@@ -39,9 +39,11 @@ _LOGIN = re.compile(rb"(?:^|\n)[^\n]{0,60}(login: |Password:)$")
 _FORGOTTEN = re.compile(rb"(?:^|\n|: )z[cpxqwgdztky]: ([Cc]ommand )?not found")
 _STRANGER = re.compile(rb"(?:^|\n|: )zv: ([Cc]ommand )?not found")
 # Menus, dialogs and size queries place the cursor, which kernel messages and line editors do not.
+# A line editor erases what stands below it, as busybox' does when a window's size changes; what
+# draws a screen anew goes to its corner first (facts A5), or erases all of it.
 _STRANGE = re.compile(
-    rb"\x1b\[[0-9;]*[HJr]|\x1b[c78]|---<<BOOT>>---|Autoboot in |bootstrap loader|EFI loader"
-    rb"|Console type \["
+    rb"\x1b\[[0-9;]*[Hr]|\x1b\[[0-9;]*[1-9][0-9;]*J|\x1b[c78]|---<<BOOT>>---|Autoboot in "
+    rb"|bootstrap loader|EFI loader|Console type \["
 )
 
 Accept = Callable[[bytes, bytes], bool]
