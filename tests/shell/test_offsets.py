@@ -147,3 +147,29 @@ def test_whatever_run_of_typed_bytes_is_lost_nothing_else_is_executed(bench):
     bench.free.append((host, session))
     assert count > 300
     assert not wrong
+
+
+class InEnds:
+    """An old frame falls into each of the next end frames: none of both is a frame any more."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+
+    def apply(self, way: str, data: bytes) -> bytes:
+        at = data.find(b"\x1eE") if way == "out" and self.left else -1
+        if at < 0:
+            return data
+        self.left -= 1
+        return data[: at + 14] + b"\x1eDo:0:1:4:AAAA\x1f" + data[at + 14 :]
+
+
+def test_an_end_that_another_frame_broke_is_asked_for_at_once(bench):
+    """However slow the line is: each answer is broken again, and time would run out."""
+    host, session = bench.free.pop()
+    host.lines[-1].exact = broken = InEnds(5)
+    session._frames.pace._mean = 9.0
+    result = session.run("printf out; exit 7", timeout=40)
+    host.lines[-1].exact = None
+    bench.free.append((host, session))
+    assert (result.status, result.out) == (7, b"out")
+    assert broken.left == 0

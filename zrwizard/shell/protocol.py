@@ -37,6 +37,7 @@ _SILENCE = 75.0
 _GONE = re.compile(rb"Console type \[[^]]*\]: $|(?:^|\n)(db|mountroot)> $")
 _LOGIN = re.compile(rb"(?:^|\n)[^\n]{0,60}(login: |Password:)$")
 _FORGOTTEN = re.compile(rb"(?:^|\n|: )z[cpxqwgdztky]: ([Cc]ommand )?not found")
+_BROKEN_END = re.compile(rb"\x1eE[0-9a-f]")
 _STRANGER = re.compile(rb"(?:^|\n|: )zv: ([Cc]ommand )?not found")
 # Menus, dialogs and size queries place the cursor, which kernel messages and line editors do not.
 # A line editor erases what stands below it, as busybox' does when a window's size changes; what
@@ -420,6 +421,9 @@ class Frames:
                 if end is None and seen is None:
                     # It has ended and only the frame is damaged.
                     self.type("zq")
+            elif _BROKEN_END.search(before) and seen is None:
+                # Another frame fell into it; what is left of it will not be whole any more.
+                self.type("zq")
             if kind == b"R" and body == command.id.encode():
                 raise _interrupted()
         return self.interrupt(timeout)
