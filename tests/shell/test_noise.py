@@ -365,7 +365,7 @@ def test_nothing_wrong_is_ever_reported(cell, kind, campaigns, record_property):
 
 
 FRAMES = (
-    b"\x1eEab12cd34:077:178:3:1219131554:4:2351506279:43273:ab12cd34\x1f",
+    b"\x1eEab12cd34:077:178:3:1219131554:4:2351506279:117938784:ab12cd34\x1f",
     b"\x1eEab12cd34:000:255:0:0:0:0:0:ab12cd34\x1f",
     b"\x1eSab12cd34\x1f",
     b"\x1ePab12cd34:0\x1f",
@@ -389,6 +389,15 @@ def test_noise_at_every_offset_gives_the_same_frame_or_none(frame, noise):
         else:
             # Acknowledgements are compared whole: a body that differs acknowledges nothing.
             assert (kind, body) != whole.groups()
+
+
+def test_a_checksum_that_lost_a_digit_is_noticed():
+    """Seen in the fuzz: what was lost was a multiple of the small prime that was used before."""
+    body = b"f28859c5:077:178:1199:%s:10:802903734:%d:f28859c5"
+    total = 77 + 2 * 1199 + 3 * 2912047678 + 5 * 10 + 7 * 802903734
+    assert parse_end(body % (b"2912047678", total % 9999999967)) is not None
+    assert parse_end(body % (b"291207678", total % 9999999967)) is None
+    assert (total - 3 * 291207678) % 65521 == (total - 3 * 2912047678) % 65521
 
 
 @pytest.mark.parametrize("frame", FRAMES[:2])

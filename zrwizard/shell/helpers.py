@@ -70,7 +70,7 @@ zu() { while [ "$_sn" -gt 0 ]; do _sn=$((_sn-1)); unset "_s$_sn"; done; }
 zq() { case $_rc in
 -) printf '\036R%s\037' "$_id";;
 *) printf '\036E%s:%03d:%03d:%d:%d:%d:%d:%d:%s\037' "$_id" "$_rc" $((255-_rc)) \
-"$_so" "$_oc" "$_se" "$_ec" $(((_rc+2*_so+3*_oc+5*_se+7*_ec)%65521)) "$_id";;
+"$_so" "$_oc" "$_se" "$_ec" $(((_rc+2*_so+3*_oc+5*_se+7*_ec)%9999999967)) "$_id";;
 esac; }
 zc() { if [ "$1" = "$_id" ]; then zq; return; fi
 _k=$(cksum <<zc
