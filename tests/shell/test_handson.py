@@ -320,7 +320,8 @@ def test_keeping_it_stops_the_wizard(session: ShellSession) -> None:
     hands = session.hands_on()
     wait(lambda: at_prompt(hands), "a prompt", hands)
     type_line(hands, "clear; echo 'Starting devd.'; sleep 60")
-    see(hands, "Starting devd.")
+    # The words themselves, not the line that asks for them.
+    wait(lambda: hands.lines()[0].rstrip() == "Starting devd.", "the words", hands)
     keep = threading.Event()
     threading.Timer(2.0, keep.set).start()
     began = time.monotonic()
@@ -380,7 +381,8 @@ def test_a_password_typed_by_hand_is_in_no_file(lent: Lent, pasted: bool) -> Non
     for ask in SECRETS:
         wait(lambda: at_prompt(hands), "a prompt", hands)
         type_line(hands, "clear; echo visible-words")
-        see(hands, "visible-words")
+        # The words themselves: until then the last question may still stand there.
+        wait(lambda: hands.lines()[0].rstrip() == "visible-words", "the words", hands)
         type_line(hands, f"clear; {ask}")
         # The question itself, and not the line that will ask it.
         wait(lambda: hands.lines()[0][:3] in {"Pas", "Mot", "Ent"}, "the question", hands)
