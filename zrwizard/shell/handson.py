@@ -204,8 +204,11 @@ class HandsOn:
         """
         keep = keep or threading.Event()
         self._settle()
-        if (self._cut is not None or self._console.ended) and not self._open_again(keep):
-            return "The line is still cut."
+        if self._cut is not None or self._console.ended:
+            if not self._open_again(keep):
+                return "The line is still cut."
+            # What stands there is looked at, not what stood there before.
+            self._settle()
         with self._vt_lock:
             why, state = handback.refusal(self._vt), handback.standing(self._vt)
         if why and not force:
@@ -257,6 +260,7 @@ class HandsOn:
             raise error
         with self._vt_lock:
             self._vt.grid.reset()
+        self._heard_at = time.monotonic()
         self._cut = None
         self._heard_at = time.monotonic()
         self._settle()
