@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
+import sys
 import termios
 import threading
 import time
@@ -311,9 +313,14 @@ def spawn_editor() -> Any:
     spawn = spawn_shell()
     spawn.expect_exact(b"# ")
     spawn.send(b"busybox vi\r")
-    # It takes the keys one by one when it begins to draw; what it draws is not read here.
-    wait(lambda: not termios.tcgetattr(spawn.child_fd)[3] & termios.ICANON, "vi")
+    # What it draws, a line of the screen each, is left to whoever comes.
+    wait(lambda: unread(spawn.child_fd) > len("busybox vi\r\n") + 24, "vi")
     return spawn
+
+
+def unread(terminal: int) -> int:
+    """How many bytes wait to be read there."""
+    return int.from_bytes(fcntl.ioctl(terminal, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def test_keeping_it_stops_the_wizard(session: ShellSession) -> None:

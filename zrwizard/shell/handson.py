@@ -204,11 +204,8 @@ class HandsOn:
         """
         keep = keep or threading.Event()
         self._settle()
-        if self._cut is not None or self._console.ended:
-            if not self._open_again(keep):
-                return "The line is still cut."
-            # What stands there is looked at, not what stood there before.
-            self._settle()
+        if (self._cut is not None or self._console.ended) and not self._open_again(keep):
+            return "The line is still cut."
         with self._vt_lock:
             why, state = handback.refusal(self._vt), handback.standing(self._vt)
         if why and not force:
@@ -260,10 +257,10 @@ class HandsOn:
             raise error
         with self._vt_lock:
             self._vt.grid.reset()
-        self._heard_at = time.monotonic()
         self._cut = None
         self._heard_at = time.monotonic()
-        self._settle()
+        # What stands there comes from another connection, whose first bytes may be late.
+        self._settle(quiet=1.0)
         return True
 
     def _refused(self, error: ConsoleError, force: bool) -> str:
@@ -276,11 +273,11 @@ class HandsOn:
             return "You keep the console. Where no prompt shows, type: stty echo; PS1='# '"
         return f"{error.what} {error.now}".strip()
 
-    def _settle(self) -> None:
-        """Wait until all is drawn and the console is quiet, three seconds at most."""
+    def _settle(self, quiet: float = 0.3) -> None:
+        """Wait until all is drawn and nothing came for `quiet` seconds, three at most."""
         deadline = time.monotonic() + 3
         while time.monotonic() < deadline and not self._console.ended:
-            if time.monotonic() - self._heard_at > 0.3 and self._ink.empty and self._keys.empty:
+            if time.monotonic() - self._heard_at > quiet and self._ink.empty and self._keys.empty:
                 return
             time.sleep(0.05)
 
