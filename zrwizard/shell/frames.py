@@ -11,10 +11,11 @@ from zrwizard.cksum import cksum
 
 LONGEST = 2400
 """Bytes that a frame may have: small outputs come whole in one."""
+PRIME = 9999999967
+"""An end's check is modulo it. It is larger than any checksum, so that damage to one of the numbers
+is never a multiple of it."""
 FRAME = re.compile(rb"\x1e([A-Z])([^\x1e\x1f]{1,%d})\x1f" % LONGEST)
 _END = re.compile(rb"([0-9a-z]+):(\d{3}):(\d{3}):(\d+):(\d+):(\d+):(\d+):(\d+):\1")
-_PRIME = 9999999967
-"""Larger than any checksum, so that damage to one of the numbers is never a multiple of it."""
 _LINE = re.compile(rb"([oezd]):(\d+):(\d+):(\d+):([A-Za-z0-9+/]+={0,2})")
 _CHUNK = re.compile(rb"([oezd]):(\d+):\d+:(\d+) (\d+)")
 _WHOLE = re.compile(rb"([oe]):([A-Za-z0-9+/=\r\n]*)")
@@ -52,7 +53,7 @@ def parse_end(body: bytes) -> End | None:
     status, inverse, out, out_crc, err, err_crc, check = (int(match[n]) for n in range(2, 9))
     if status + inverse != 255:
         return None
-    if (status + 2 * out + 3 * out_crc + 5 * err + 7 * err_crc) % _PRIME != check:
+    if (status + 2 * out + 3 * out_crc + 5 * err + 7 * err_crc) % PRIME != check:
         return None
     return End(match[1].decode(), status, Sum(out, out_crc), Sum(err, err_crc))
 

@@ -414,15 +414,12 @@ class Frames:
             if seen is not None:
                 seen(before)
             gathering.take(kind, body)
-            if kind == b"E":
-                end = parse_end(body)
-                if end is not None and end.id == command.id:
-                    return end
-                if end is None and seen is None:
-                    # It has ended and only the frame is damaged.
-                    self.type("zq")
-            elif _BROKEN_END.search(before) and seen is None:
-                # Another frame fell into it; what is left of it will not be whole any more.
+            end = parse_end(body) if kind == b"E" else None
+            if end is not None and end.id == command.id:
+                return end
+            broken = (kind == b"E" and end is None) or _BROKEN_END.search(before)
+            if broken and seen is None:
+                # It has ended, and only its frame is damaged, or another one fell into it.
                 self.type("zq")
             if kind == b"R" and body == command.id.encode():
                 raise _interrupted()
