@@ -2,7 +2,7 @@
 
     python tests/shell/nightly.py --commands 200000 --into DIR
 
-Every run has a seed of its own, and a report in DIR; a seed that has one is not run again, so
+Every run has a seed of its own, and a report in DIR; a seed that has passed is not run again, so
 that a night that was cut off is gone on with. The campaigns wait most of the time, and the target's
 processes take the rest: two processors take five runs of sixteen campaigns.
 """

@@ -183,6 +183,18 @@ def test_a_home_that_is_somebody_elses_is_refused():
         Path(f"/tmp/zr-{token(2)}").unlink()
 
 
+def left_and_found_again(session, name):
+    """Let one `session` die and the next find its shell; return whether ^T was answered there."""
+    first = session()
+    first.console._closing.set()
+    first.console._reader.join()
+    second = session(Left(name, first.answers_status))
+    assert second.run("echo on").text == "on\n"
+    second.run(f"rm -rf {second.home}")
+    second.close()
+    return first.answers_status
+
+
 def test_a_wizard_that_died_left_a_quiet_shell_which_is_found_again():
     spawn = spawn_shell("dash")
     secrets, quiet = Secrets(), threading.Event()
@@ -193,13 +205,7 @@ def test_a_wizard_that_died_left_a_quiet_shell_which_is_found_again():
             console, token(3), password=lambda: None, on_state=lambda _: None, left=left
         )
 
-    first = session()
-    first.console._closing.set()
-    first.console._reader.join()
-    second = session(Left(token(3), first.answers_status))
-    assert second.run("echo on").text == "on\n"
-    second.run(f"rm -rf {second.home}")
-    second.close()
+    left_and_found_again(session, token(3))
 
 
 @pytest.mark.parametrize("answers", [False, True], ids=["deaf", "answers"])
@@ -222,14 +228,7 @@ def test_a_kernel_message_is_no_answer_to_a_status_key(answers):
             console, token(8), password=lambda: None, on_state=lambda _: None, left=left
         )
 
-    first = session()
-    assert first.answers_status is answers
-    first.console._closing.set()
-    first.console._reader.join()
-    second = session(Left(token(8), first.answers_status))
-    assert second.run("echo on").text == "on\n"
-    second.run(f"rm -rf {second.home}")
-    second.close()
+    assert left_and_found_again(session, token(8)) is answers
 
 
 def test_cancel_ends_a_wait_at_once():
