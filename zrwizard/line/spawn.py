@@ -142,7 +142,9 @@ class ByteSpawn(SpawnBase):  # type: ignore[misc]
         """Close the descriptor; twice is once."""
         if not self.closed:
             self.closed = True
-            os.close(self.child_fd)
+            # The number may be another file's at once: who still has this line must not write there.
+            fd, self.child_fd = self.child_fd, -1
+            os.close(fd)
 
     def __exit__(self, *_: Any) -> None:
         self.close()
