@@ -466,7 +466,9 @@ class Host:
         self._stop.set()
         if self.lines and not self.lines[-1].ended:
             self.lines[-1].ended = True
-        self.spawn.close(force=True)
+        with self._reading:
+            # Whoever still read from a closed descriptor would take another file's bytes.
+            self.spawn.close(force=True)
         self.boot.unlink()
         self.boot.parent.rmdir()
 

@@ -81,10 +81,24 @@ def telnetd(directory: Path) -> Iterator[str]:
         process.wait(5)
 
 
-def _pump(spawn: Any, send: Callable[[bytes], object]) -> None:
+@contextmanager
+def _pumped(send: Callable[[bytes], object]) -> Iterator[Any]:
+    """A shell whose output is passed on; its descriptor is closed when nobody reads it any more."""
+    spawn, over = spawn_shell("dash"), threading.Event()
+    pump = threading.Thread(target=_pump, args=(spawn, send, over), daemon=True)
+    pump.start()
+    try:
+        yield spawn
+    finally:
+        over.set()
+        pump.join()
+        spawn.close(force=True)
+
+
+def _pump(spawn: Any, send: Callable[[bytes], object], over: threading.Event) -> None:
     """Pass on what the shell prints until either end is gone."""
     with contextlib.suppress(EOF, OSError, ValueError):
-        while True:
+        while not over.is_set():
             try:
                 data = spawn.read_nonblocking(65536, 0.2)
             except TIMEOUT:
@@ -97,12 +111,9 @@ def raw_tcp(directory: Path) -> Iterator[str]:
     """A terminal server's raw port: bytes and nothing else."""
 
     def serve(peer: socket.socket) -> None:
-        spawn = spawn_shell("dash")
-        threading.Thread(target=_pump, args=(spawn, peer.sendall), daemon=True).start()
-        with peer, contextlib.suppress(OSError):
+        with peer, _pumped(peer.sendall) as spawn, contextlib.suppress(OSError):
             while data := peer.recv(65536):
                 os.write(spawn.child_fd, data)
-        spawn.close(force=True)
 
     with listener(serve) as port:
         yield f"telnet://127.0.0.1:{port}?raw=1"
@@ -121,7 +132,6 @@ def chopped_telnet(directory: Path) -> Iterator[str]:
         for number in range(len(asked)):
             peer.sendall(asked[number : number + 1])
         peer.sendall(bytes([255, 251, 1, 255, 251, 3]))
-        spawn = spawn_shell("dash")
         count = 0
 
         def send(data: bytes) -> None:
@@ -139,11 +149,9 @@ def chopped_telnet(directory: Path) -> Iterator[str]:
                     peer.sendall(terminal_type + b"\xff\xf1")
                 wire = wire[cut:]
 
-        threading.Thread(target=_pump, args=(spawn, send), daemon=True).start()
-        with peer, contextlib.suppress(OSError):
+        with peer, _pumped(send) as spawn, contextlib.suppress(OSError):
             for byte in _typed(peer):
                 os.write(spawn.child_fd, byte)
-        spawn.close(force=True)
 
     with listener(serve) as port:
         yield f"telnet://127.0.0.1:{port}"
@@ -181,7 +189,6 @@ def telnetlib3_server(directory: Path) -> Iterator[str]:
         writer.iac(WILL, BINARY)
         writer.iac(DO, BINARY)
         await asyncio.wait_for(writer.wait_for(local={"BINARY": True}, remote={"BINARY": True}), 5)
-        spawn = spawn_shell("dash")
         queue: asyncio.Queue[bytes] = asyncio.Queue()
 
         def give(data: bytes) -> None:
@@ -192,12 +199,11 @@ def telnetlib3_server(directory: Path) -> Iterator[str]:
                 writer.write(await queue.get())
                 await writer.drain()
 
-        threading.Thread(target=_pump, args=(spawn, give), daemon=True).start()
-        task = loop.create_task(forward())
-        while data := await reader.read(4096):
-            os.write(spawn.child_fd, data)
-        task.cancel()
-        spawn.close(force=True)
+        with _pumped(give) as spawn:
+            task = loop.create_task(forward())
+            while data := await reader.read(4096):
+                os.write(spawn.child_fd, data)
+            task.cancel()
 
     async def serve() -> None:
         nonlocal port
