@@ -27,6 +27,10 @@ class MachineLost(ConsoleError):
     """The line ended or the machine went away; whether a running command finished is unknown."""
 
 
+class Restarted(MachineLost):
+    """The machine has shown that it starts anew, or goes down: what ran on it is gone."""
+
+
 class LineCut(MachineLost):
     """The line ended: the machine may be well. A console that can be opened again is looked at."""
 

@@ -148,6 +148,8 @@ class BringUp(Looking):
             if frames.alive(left.token):
                 return True
             self.feed(frames.strangers_answer()[0])
+            if self.state() not in _VAGUE:
+                return False
         # A sh waits in silence, so its prompt and its echo were turned off: turn them on again.
         self.console.write(b"\x15PS1='# '; stty echo\r")
         return False

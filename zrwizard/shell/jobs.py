@@ -46,7 +46,8 @@ def stop(where: str) -> str:
     """Return the command that ends the job and all that it has started; quiet where it is gone."""
     return (
         f"cd {where} 2>/dev/null && [ -s pid ] || exit 0\n"
-        "p=$(cat pid); kill -TERM -- -$p 2>/dev/null || kill -TERM $p 2>/dev/null; exit 0"
+        # Without `--`, which dash and busybox refuse here.
+        "p=$(cat pid); kill -TERM -$p 2>/dev/null || kill -TERM $p 2>/dev/null; exit 0"
     )
 
 

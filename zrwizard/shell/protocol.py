@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 
 from zrwizard.cksum import cksum
 from zrwizard.console.console import Console
-from zrwizard.console.errors import MachineLost, NoAnswer
+from zrwizard.console.errors import LineCut, MachineLost, NoAnswer
+from zrwizard.shell import gone
 from zrwizard.shell.frames import FRAME, End, Gathering, parse_end
 from zrwizard.shell.helpers import MOST_PARTS, line, typed, word
 
@@ -34,18 +35,11 @@ _WINDOW = 8
 _TRIES = 40
 _ROUNDS = 60
 _SILENCE = 75.0
-_GONE = re.compile(rb"Console type \[[^]]*\]: $|(?:^|\n)(db|mountroot)> $")
+_DEAF = 10.0
+"""Seconds without any answer after which it is asked whose the console is now."""
 _LOGIN = re.compile(rb"(?:^|\n)[^\n]{0,60}(login: |Password:)$")
-_FORGOTTEN = re.compile(rb"(?:^|\n|: )z[cpxqwgdztky]: ([Cc]ommand )?not found")
 _BROKEN_END = re.compile(rb"\x1eE[0-9a-f]")
 _STRANGER = re.compile(rb"(?:^|\n|: )zv: ([Cc]ommand )?not found")
-# Menus, dialogs and size queries place the cursor, which kernel messages and line editors do not.
-# A line editor erases what stands below it, as busybox' does when a window's size changes; what
-# draws a screen anew goes to its corner first (facts A5), or erases all of it.
-_STRANGE = re.compile(
-    rb"\x1b\[[0-9;]*[Hr]|\x1b\[[0-9;]*[1-9][0-9;]*J|\x1b[c78]|---<<BOOT>>---|Autoboot in "
-    rb"|bootstrap loader|EFI loader|Console type \["
-)
 
 Accept = Callable[[bytes, bytes], bool]
 
@@ -120,6 +114,9 @@ class Frames:
         self._tail = b""
         self._doubted = False
         self._unanswered = 0
+        self._deaf_since = 0.0
+        self._typed = b""
+        self._secret = False
         self._window = _WINDOW
         self._failures = 0
         self.blocks = 8
@@ -133,40 +130,44 @@ class Frames:
         `prompts` says that a prompt for a login or a password is expected.
         """
         match = self.console.expect(FRAME, timeout)
-        self._unanswered = self._unanswered + 1 if match is None else 0
         if match is None:
+            if self._unanswered == 0:
+                self._deaf_since = time.monotonic()
+            self._unanswered += 1
             self._notice(self.console.before, prompts)
             return None
+        self._unanswered, self._typed, self._secret = 0, b"", False
         self._tail, self._doubted = b"", False
         return match[1], match[2], self.console.before
 
     def _notice(self, seen: bytes, prompts: bool) -> None:
         """Raise when the console stands at a prompt that is not ours."""
         text = seen[-400:].replace(b"\r", b"")
-        if _FORGOTTEN.search(text):
-            self._gone(text)
+        if gone.forgotten(text) or (not prompts and self._is_elsewhere(seen)):
+            raise self._lost(seen)
         if text != self._tail:
             self._tail = text
-        elif _GONE.search(text) or (self._doubted and _LOGIN.search(text)):
-            self._gone(text)
+        elif gone.asks(text) or (self._doubted and _LOGIN.search(text)):
+            raise self._lost(seen)
         elif not prompts and _LOGIN.search(text):
             # Somebody else's login shows the same: the shell itself is asked before it is given up.
             self._doubted, self._tail = True, b""
             self.type("zq")
 
-    def check(self) -> None:
-        """Raise before anything is typed to a machine that has started anew."""
-        if _STRANGE.search(seen := self.console.peek()):
-            self._gone(seen[-400:])
+    def _is_elsewhere(self, seen: bytes) -> bool:
+        """Whether nobody has answered for a while, and what is shown is not our shell's."""
+        deaf = self._unanswered > 3 and time.monotonic() - self._deaf_since > _DEAF
+        return deaf and gone.after_all(seen, self._typed)
 
-    def _gone(self, seen: bytes) -> None:
-        last = seen.decode("utf-8", "replace").replace("\r", "").strip().rpartition("\n")[2]
-        shown = "".join(char for char in last if char.isprintable())[-78:]
-        raise MachineLost(
-            "The machine has restarted, or something else has the console: its last line is "
-            f"{shown!r}.",
-            "Look at the machine, then start zrwizard again: it looks at what was done.",
-        )
+    def check(self) -> None:
+        """Raise before anything is typed to a machine that has started anew, or goes down."""
+        if gone.at_once(self.console.peek()):
+            # What it says next may tell more.
+            self.console.expect(FRAME, 0.5)
+            raise self._lost(self.console.before)
+
+    def _lost(self, seen: bytes) -> MachineLost:
+        return gone.lost(seen, tell=not self._secret)
 
     def type(self, text: str, shown: str | None = None) -> None:
         """Type one line for the helpers; `shown` stands in the transcript for a secret one.
@@ -181,10 +182,12 @@ class Frames:
             clear = _CTRL_U
         else:
             clear = (b"", _CLEAR, _CLOSE, _CLOSE, _UNQUOTE)[min(self._unanswered, 4)]
-        data = clear + line(text).encode() + b"\r"
+        self._typed = line(text).encode() + b"\r"
+        data = clear + self._typed
         if shown is None:
             self.console.write(data)
         else:
+            self._secret = True
             self.console.write_masked(data, shown)
 
     def ask(
@@ -214,10 +217,7 @@ class Frames:
                 return frame
             # Where nothing came the shell may be busy; else the line is alive, and only bad.
             backoff += 1.0 if frame is None and not self.console.before else 0.3
-        raise NoAnswer(
-            "The shell on the console does not answer.",
-            "Look at the console by hand; then start zrwizard again.",
-        )
+        raise _silent()
 
     def _answer(
         self, accept: Accept, refused: Accept, patience: float
@@ -275,6 +275,8 @@ class Frames:
             if attempt > 2 and len(waiting) == before and width > _SHORT_PART:
                 self._failures = 6
                 return self.send_parts(id, data, secret, verb)
+        if not self.console.before:
+            raise _silent()
         raise NoAnswer("The line damages every line that is typed.", "Check its speed and cable.")
 
     def _send_round(
@@ -451,7 +453,9 @@ class Frames:
         nonce = secrets.token_hex(3)
         try:
             self.ask(f"zv {nonce}", exactly(b"V", f"{token}:{nonce}"), tries=tries)
-        except NoAnswer:
+        except LineCut:
+            raise
+        except (NoAnswer, MachineLost):
             return False
         return True
 
@@ -470,6 +474,13 @@ class Frames:
         )
         match = marks.fullmatch(body)
         return (match[1], match[2]) if match else (b"-", b"")
+
+
+def _silent() -> NoAnswer:
+    return NoAnswer(
+        "The shell on the console does not answer.",
+        "Look at the console by hand; then start zrwizard again.",
+    )
 
 
 def _interrupted() -> NoAnswer:

@@ -20,12 +20,13 @@ from zrwizard.console.errors import (
     NoAnswer,
     NotRoot,
     Refused,
+    Restarted,
 )
 from zrwizard.console.screen import COLUMNS, ROWS, Screen
 from zrwizard.console.states import SIZE_QUERY, SIZE_REPLY, State
 from zrwizard.line import LineError
 from zrwizard.secrets import Secret
-from zrwizard.shell import carry, feeding, jobs
+from zrwizard.shell import carry, feeding, gone, jobs
 from zrwizard.shell.api import Done, Job, Result, Rule, unheard
 from zrwizard.shell.bringup import BringUp, Left
 from zrwizard.shell.dialogue import Dialogue
@@ -48,6 +49,7 @@ _MAY_BE_UP = (
     State.MESSAGES,
     State.BURIED,
 )
+_NOT_UP = (*gone.DOWN, State.STARTING, State.GOING_DOWN)
 _BUSY = 60.0
 T = TypeVar("T")
 _UPTIME = re.compile(r"Uptime: (\d+d)?(\d+h)?(\d+m)?\d+s")
@@ -172,11 +174,11 @@ class ShellSession:
             return
         state = way.look()
         if state not in _MAY_BE_UP:
-            raise _went_away(f"its console shows: {state}")
+            raise _went_away(f"its console shows: {state}", anew=state in _NOT_UP)
         self._go_up(None, max(10.0, until - time.monotonic()))
         last, boot = self._frames.boot_mark()
         if boot != self._boot:
-            raise _went_away("it has been restarted since")
+            raise _went_away("it has been restarted since", anew=True)
         if last == b"-":
             raise _went_away(f"{self.home}, where the last command is noted, is gone")
 
@@ -393,11 +395,17 @@ class ShellSession:
             if self._adrift is not None:
                 raise self._adrift
             self.console.transcript.mark(text)
-            yield
+            try:
+                yield
+            except MachineLost as error:
+                # Whoever has the console now, or a panic that a key would hold, gets no key of us.
+                if not self.console.ended:
+                    self._adrift, self.ready = error, False
+                raise
 
 
-def _went_away(why: str) -> MachineLost:
-    return MachineLost(
+def _went_away(why: str, *, anew: bool = False) -> MachineLost:
+    return (Restarted if anew else MachineLost)(
         f"The machine went away in the middle of a command: {why}. Whether the command finished "
         "is unknown.",
         "Look at the machine, then start zrwizard again: it looks at what was done.",
