@@ -93,6 +93,8 @@ class Faults:
     tiny_reads: bool = False
     delay: float = 0.0
     """Seconds that a read is late, at most."""
+    rate: int = 0
+    """Bytes that come in a second: 960 at 9600 baud; 0 for all at once."""
 
 
 class Chance:
@@ -254,11 +256,15 @@ class LyingLine:
         return data
 
     def _read(self, size: int, timeout: float) -> bytes:
+        if self.faults.rate:
+            size = min(size, max(1, self.faults.rate // 50))
         data = self.host.read(self, size, timeout) if self.host else None
         if data is None:
             data = self.spawn.read_nonblocking(size, timeout)
         if self.faults.delay:
             time.sleep(self.fate.random.random() * self.faults.delay)
+        if self.faults.rate:
+            time.sleep(len(data) / self.faults.rate)
         if not self.armed:
             return bytes(data)
         whole, data = data, self._until_cut("out", data)

@@ -107,6 +107,13 @@ def test_a_byte_lost_or_doubled_at_every_offset(bench, way, fault, more):
     assert bench.at_every_offset(way, change, more) > 50
 
 
+@pytest.mark.parametrize("more", ["", f" # {LONG}"], ids=["short", "long"])
+@pytest.mark.parametrize("letter", [b"s", b"r", b"x"])
+def test_a_typed_byte_that_became_a_letter_of_a_helper(bench, letter, more):
+    """`zp` that became the helper which runs: the last command would run once more."""
+    assert bench.at_every_offset("in", lambda byte: letter, more) > 50
+
+
 class Burst(Exact):
     """Loses the bytes from `at` on, up to but not including `until`."""
 

@@ -142,7 +142,7 @@ class ByteSpawn(SpawnBase):  # type: ignore[misc]
         """Close the descriptor; twice is once."""
         if not self.closed:
             self.closed = True
-            # The number may be another file's at once: who still has this line must not write there.
+            # The number may be another file's at once, where nobody must write for this line.
             fd, self.child_fd = self.child_fd, -1
             os.close(fd)
 

@@ -134,8 +134,12 @@ class Files:
         if len(claimed) != 5 or not (claimed[3].isdigit() and claimed[4].isdigit()):
             return None
         total = Sum(int(claimed[4]), int(claimed[3]))
-        frame = self._while_it_comes()
-        if frame is None or frame[0] != b"H" or frame[1] != body:
+        frame, damaged = self._while_it_comes(), False
+        while frame is not None and frame[:2] != (b"H", body):
+            # Noise made a frame of a part of it. The rest is waited for: on a slow line it comes
+            # for seconds, and what is asked for meanwhile only makes more of it.
+            frame, damaged = self._while_it_comes(), True
+        if frame is None or damaged:
             return None
         data = decoded(frame[2])
         return data if data is not None and total.fits(data) else None
@@ -216,8 +220,10 @@ class Files:
         size = re.compile(re.escape(head) + rb"(\d+)")
         # A checksum lets guesses at a secret be tried.
         shown = None if secret is None else f"zw {name} {count} {at} {secret}\r"
+        crc = cksum(block)
+        check = cksum(f"{name}:{count}:{at}:{crc}".encode())
         _, body = self._frames.ask(
-            f"zw {name} {count} {at} {cksum(block)} {name}",
+            f"zw {name} {count} {at} {crc} {check}",
             lambda kind, body: kind == b"U" and size.fullmatch(body) is not None,
             shown=shown,
         )

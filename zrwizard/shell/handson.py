@@ -91,7 +91,8 @@ class HandsOn:
             grid = self._vt.grid
             size = f"stty rows {grid.lines} cols {grid.columns}"
             # Answers of the last command may still come; the prompt stands on an empty screen.
-            self._console.write(f"\x15zh;{size};printf '\\033[H\\033[2J'\r".encode())
+            anew = f"zh {self._session.token};{size};printf '\\033[H\\033[2J'"
+            self._console.write(f"\x15{anew}\r".encode())
 
     # -- what the machine writes ------------------------------------------------------------------
 

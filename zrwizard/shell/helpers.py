@@ -26,7 +26,9 @@ zh      be a shell for people again           (a prompt)
 
 A line is typed as ``{ … ;}``: the rest of one whose beginning was lost is a syntax error, and a
 shell runs nothing of a line that it cannot parse. The words of base64 and those of `word` are no
-commands, nor are their ends, should all that stands before them be lost.
+commands, nor are their ends, should all that stands before them be lost. What only helpers call
+begins with `_`: one damaged byte makes no typed name of it, which could run a command again, and
+each of those that change something has a checksum, or the token, of its own.
 
 The parts of a secret that a command is fed with are variables of the shell, from the first of them
 until the command has ended. `printf` is a builtin everywhere, so that they reach no argument list,
@@ -54,19 +56,19 @@ FUNCTIONS = r"""umask 077
 _id=- _rc=- _so=0 _oc=0 _se=0 _ec=0 _sn=0
 if [ -r "$_h/last" ]; then read -r _id _rc _so _oc _se _ec <"$_h/last"; fi
 case $_id in ??*) ;; *) _id=- _rc=-;; esac
-zn() { printf '\036N%.8s\037' "$1"; }
-zj() { _j=0
+_n() { printf '\036N%.8s\037' "$1"; }
+_j() { _j=0
 while [ "$_j" -lt "$2" ]; do eval "printf '%s\\n' \"\$_$1$_j\""; _j=$((_j+1)); done; }
 zp() { _k=$(cksum <<zp
 $1:$2:$4
 zp
 )
 if [ $# -eq 4 ] && [ "${_k%% *}" = "$3" ]; then eval "_p$2=\$4"; printf '\036P%s:%s\037' "$1" "$2"
-else zn "$1"; fi; }
+else _n "$1"; fi; }
 zk() { _k=$(printf '%s\n' "$1:$2:$4" | cksum)
 if [ $# -eq 4 ] && [ "${_k%% *}" = "$3" ]; then eval "_s$2=\$4"
 if [ "$2" -ge "$_sn" ]; then _sn=$(($2+1)); fi; printf '\036P%s:%s\037' "$1" "$2"
-else zn "$1"; fi; }
+else _n "$1"; fi; }
 zu() { while [ "$_sn" -gt 0 ]; do _sn=$((_sn-1)); unset "_s$_sn"; done; }
 zq() { case $_rc in
 -) printf '\036R%s\037' "$_id";;
@@ -78,52 +80,53 @@ _k=$(cksum <<zc
 $1:$3:$4
 zc
 )
-if [ $# -ne 4 ] || [ "${_k%% *}" != "$2" ]; then zn "$1"; return; fi
-_c=$(printf '%b' "$4"); _c=${_c%,}; zr "$1" "$3"; }
+if [ $# -ne 4 ] || [ "${_k%% *}" != "$2" ]; then _n "$1"; return; fi
+_c=$(printf '%b' "$4"); _c=${_c%,}; _r "$1" "$3"; }
 zx() { if [ "$1" = "$_id" ]; then zq; return; fi
-if [ $# -ne 4 ] || [ "$2" -gt @MOST_PARTS@ ]; then zn "$1"; return; fi
-_c=$(zj p "$2" | $_dec; echo .); _c=${_c%.}
+if [ $# -ne 4 ] || [ "$2" -gt @MOST_PARTS@ ]; then _n "$1"; return; fi
+_c=$(_j p "$2" | $_dec; echo .); _c=${_c%.}
 _k=$(printf '%s' "$1:$4:$_c" | cksum)
-if [ "${_k%% *}" != "$3" ]; then zn "$1"; return; fi
-zr "$1" "$4"; }
+if [ "${_k%% *}" != "$3" ]; then _n "$1"; return; fi
+_r "$1" "$4"; }
 zy() { if [ "$1" = "$_id" ]; then zu; zq; return; fi
-if [ $# -ne 5 ] || [ "$2" -gt @MOST_PARTS@ ] || [ "$4" -gt @MOST_PARTS@ ]; then zn "$1"; return; fi
-_c=$(zj p "$2" | $_dec; echo .); _c=${_c%.}
+if [ $# -ne 5 ] || [ "$2" -gt @MOST_PARTS@ ] || [ "$4" -gt @MOST_PARTS@ ]; then _n "$1"; return; fi
+_c=$(_j p "$2" | $_dec; echo .); _c=${_c%.}
 _k=$(printf '%s' "$1:f:$4:$5:$_c" | cksum)
-if [ "${_k%% *}" != "$3" ]; then zn "$1"; return; fi
-_k=$(zj s "$4" | $_dec | cksum)
-if [ "${_k%% *}" != "$5" ]; then zn "$1"; return; fi
-_n=$4; zr "$1" f; }
-zl() { { echo "$_id $1" >"$_h/last"; } 2>/dev/null; }
-zr() { _id=$1 _m=$2 _rc=- _so=0 _oc=0 _se=0 _ec=0
-zl -
+if [ "${_k%% *}" != "$3" ]; then _n "$1"; return; fi
+_k=$(_j s "$4" | $_dec | cksum)
+if [ "${_k%% *}" != "$5" ]; then _n "$1"; return; fi
+_n=$4; _r "$1" f; }
+_l() { { echo "$_id $1" >"$_h/last"; } 2>/dev/null; }
+_r() { _id=$1 _m=$2 _rc=- _so=0 _oc=0 _se=0 _ec=0
+_l -
 printf '\036S%s\037\036S%s\037' "$1" "$1"
 case $_m in
-d) (trap - INT; eval "$_c") </dev/null >"$_h/o" 2>"$_h/e"; _rc=$?; zb;;
-f) (trap - INT; { zj s "$_n" | $_dec; } 2>/dev/null | (zu; eval "$_c")) >"$_h/o" 2>"$_h/e"
-_rc=$?; zu; zb;;
+d) (trap - INT; eval "$_c") </dev/null >"$_h/o" 2>"$_h/e"; _rc=$?; _b;;
+f) (trap - INT; { _j s "$_n" | $_dec; } 2>/dev/null | (zu; eval "$_c")) >"$_h/o" 2>"$_h/e"
+_rc=$?; zu; _b;;
 t) (trap - INT; eval "$_c"); _rc=$?; zq;;
-s) zs;;
+s) _s;;
 esac
-zl "$_rc $_so $_oc $_se $_ec"
+_l "$_rc $_so $_oc $_se $_ec"
 zq
-case $_m in d|f) if [ $((_so+_se)) -le @INLINE@ ]; then zi o "$_so"; zi e "$_se"; fi;; esac; }
-zb() { if [ -s "$_h/o" ] || [ -s "$_h/e" ]; then set -- $(cksum "$_h/o" "$_h/e")
+case $_m in d|f) if [ $((_so+_se)) -le @INLINE@ ]; then _i o "$_so"; _i e "$_se"; fi;; esac; }
+_b() { if [ -s "$_h/o" ] || [ -s "$_h/e" ]; then set -- $(cksum "$_h/o" "$_h/e")
 _oc=$1 _so=$2 _ec=$4 _se=$5; fi; }
-zs() { rm -f "$_h/f" "$_h/e"; mkfifo "$_h/f"; stty -opost
+_s() { rm -f "$_h/f" "$_h/e"; mkfifo "$_h/f"; stty -opost
 printf '\036X%s\037\036X%s\037' "$_id" "$_id"
 (trap - INT; cksum <"$_h/f" >"$_h/k" &
 { (eval "$_c") </dev/null 2>"$_h/e"; echo $? >"$_h/r"; } | tee "$_h/f"; wait)
 printf '\036Y%s\037' "$_id"; stty opost
 read -r _rc <"$_h/r"; read -r _oc _so <"$_h/k"
 if [ -s "$_h/e" ]; then set -- $(cksum <"$_h/e"); _ec=$1 _se=$2; fi; }
-zi() { if [ "$2" -eq 0 ]; then return; fi
+_i() { if [ "$2" -eq 0 ]; then return; fi
 IFS= read -r _l <"$_h/$1"
 case $_l in *[!A-Za-z0-9\ ./:_,+=@%-]*) ;; *) if [ $(($2-${#_l})) -lt 2 ]; then
 printf '\036A%s:%s\037' "$1" "$_l"; return; fi;; esac
 printf '\036B%s:' "$1"; $_enc <"$_h/$1"; printf '\037'; }
-zw() { if [ $# -ne 5 ] || [ "$1" != "$5" ] || [ "$2" -gt @MOST_PARTS@ ]; then zn "$1"; return; fi
-zj p "$2" | $_dec >"$_h/c"; set -- "$@" $(cksum <"$_h/c")
+zw() { _k=$(printf %s "$1:$2:$3:$4" | cksum)
+if [ $# -ne 5 ] || [ "${_k%% *}" != "$5" ]; then _n "$1"; return; fi
+_j p "$2" | $_dec >"$_h/c"; set -- "$@" $(cksum <"$_h/c")
 _n=$(wc -c <"$_h/up-$1"); _n=$((_n))
 if [ "$6" = "$4" ] && [ "$_n" -eq "$3" ]; then
 cat "$_h/c" >>"$_h/up-$1"; _n=$(wc -c <"$_h/up-$1"); _n=$((_n)); fi
@@ -140,7 +143,8 @@ zz() { gzip -9c <"$_h/$1" >"$_h/z"; printf '\036Z%s:%s\037' "$1" "$(cksum <"$_h/
 zt() { printf '\036T%s:%s:%s\037' "$1" "$_id" "$( { sysctl -n kern.boottime ||
 cat /proc/sys/kernel/random/boot_id; } 2>/dev/null | cksum)"; }
 zv() { printf '\036V%s:%s\037' "$_tok" "$1"; }
-zh() { trap - INT; PS1='# ' PS2='> ' HISTSIZE=100; stty echo opost rows 24 cols 80
+zh() { if [ "$1" != "$_tok" ]; then _n "$1"; return; fi
+trap - INT; PS1='# ' PS2='> ' HISTSIZE=100; stty echo opost rows 24 cols 80
 set -o emacs 2>/dev/null; }
 trap '' INT"""
 

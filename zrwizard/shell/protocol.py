@@ -35,6 +35,8 @@ _WINDOW = 8
 _TRIES = 40
 _ROUNDS = 60
 _SILENCE = 75.0
+_FLOW = 10.0
+"""Seconds that something may still come before it is asked again nevertheless."""
 _DEAF = 10.0
 """Seconds without any answer after which it is asked whose the console is now."""
 _LOGIN = re.compile(rb"(?:^|\n)[^\n]{0,60}(login: |Password:)$")
@@ -129,7 +131,25 @@ class Frames:
 
         `prompts` says that a prompt for a login or a password is expected.
         """
-        match = self.console.expect(FRAME, timeout)
+        return self._taken(self.console.expect(FRAME, timeout), prompts)
+
+    def _heard(self, timeout: float) -> tuple[bytes, bytes, bytes] | None:
+        """Return as `next` does, but wait on while something still comes at the end of `timeout`.
+
+        A slow line brings a long answer for seconds; asked for again it only becomes longer.
+        """
+        until = time.monotonic() + timeout + _FLOW
+        held = -1
+        while True:
+            match = self.console.expect(FRAME, timeout / 2)
+            seen = len(self.console.before)
+            if match is not None or 0 <= held >= seen or time.monotonic() > until:
+                return self._taken(match, prompts=False)
+            held = seen
+
+    def _taken(
+        self, match: re.Match[bytes] | None, prompts: bool
+    ) -> tuple[bytes, bytes, bytes] | None:
         if match is None:
             if self._unanswered == 0:
                 self._deaf_since = time.monotonic()
@@ -225,7 +245,7 @@ class Frames:
         """Return the frame that accepts or refuses; None where neither came in time."""
         until = time.monotonic() + patience
         while (left := until - time.monotonic()) > 0:
-            frame = self.next(left)
+            frame = self._heard(left)
             if frame is None:
                 return None
             said = frame[:2]
