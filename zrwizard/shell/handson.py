@@ -34,6 +34,7 @@ class Held(Protocol):
 
     console: Console
     screen: Screen
+    token: str
     ready: bool
 
     def take_back(self) -> None:

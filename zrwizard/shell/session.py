@@ -312,7 +312,7 @@ class ShellSession:
         with self._turn(text):
             self._away = True
             self.screen.reset()
-            self.console.write(b"\x15zh\r" + text.encode() + b"\r")
+            self.console.write(f"\x15zh {self.token}\r{text}\r".encode())
             return self._watch(until, timeout)
 
     def _watch(self, until: str, timeout: float) -> str:
@@ -382,7 +382,7 @@ class ShellSession:
         try:
             if not self._away and self._adrift is None and not self.console.ended:
                 self.console.cancel = threading.Event()
-                self.console.write(b"\x15zh\r")
+                self.console.write(f"\x15zh {self.token}\r".encode())
                 self.console.read(0.3)
                 self.on_close()
         except ConsoleError as error:
