@@ -16,10 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import pexpect
 import pytest
 from noise import Exact, Faults, Host, open_on
 
-from zrwizard.console.errors import ConsoleError, MachineLost
+from zrwizard.console.errors import ConsoleError, LineCut, MachineLost
 from zrwizard.shell.session import ShellSession
 
 WORKERS = 24
@@ -229,3 +230,20 @@ def test_a_stream_that_is_cut_is_an_error_and_the_shell_is_found_again(tmp_path)
         got.clear()
         result = session.stream(f"cat {tmp_path}/data; exit 3", got.extend, timeout=30)
         assert (result.status, bytes(got)) == (3, (tmp_path / "data").read_bytes())
+
+
+def test_a_line_that_ends_under_a_dialogue_is_opened_again_by_the_next_command():
+    """The end is seen first by who types: a dialogue cannot be done again, all else goes on."""
+    host = Host()
+    with session_on(host) as session:
+        line = host.lines[-1]
+
+        def send(data: bytes) -> int:
+            line.ended = True
+            raise pexpect.EOF("the line was cut")
+
+        line.send = send
+        line.read_nonblocking = lambda size, timeout: time.sleep(timeout) or b""
+        with pytest.raises(LineCut):
+            session.talk("echo on", (), timeout=5)
+        assert session.run("echo on", timeout=20).text == "on\n"

@@ -33,7 +33,7 @@ from noise import KERNEL, SHELLS, Faults, Host, open_on, spawn_shell
 from zrwizard.console.errors import ConsoleError
 from zrwizard.secrets import Secret, Secrets
 from zrwizard.shell.api import Rule
-from zrwizard.shell.frames import FRAME, parse_end
+from zrwizard.shell.frames import FRAME, end_check, parse_end
 from zrwizard.shell.session import ShellSession
 
 ALL_COMMANDS = int(os.environ.get("ZRWIZARD_FUZZ_COMMANDS", "2000"))
@@ -365,7 +365,7 @@ def test_nothing_wrong_is_ever_reported(cell, kind, campaigns, record_property):
 
 
 FRAMES = (
-    b"\x1eEab12cd34:077:178:3:1219131554:4:2351506279:117938784:ab12cd34\x1f",
+    b"\x1eEab12cd34:077:178:3:1219131554:4:2351506279:1947096194:ab12cd34\x1f",
     b"\x1eEab12cd34:000:255:0:0:0:0:0:ab12cd34\x1f",
     b"\x1eSab12cd34\x1f",
     b"\x1ePab12cd34:0\x1f",
@@ -391,13 +391,32 @@ def test_noise_at_every_offset_gives_the_same_frame_or_none(frame, noise):
             assert (kind, body) != whole.groups()
 
 
-def test_a_checksum_that_lost_a_digit_is_noticed():
-    """Seen in the fuzz: what was lost was a multiple of the small prime that was used before."""
-    body = b"f28859c5:077:178:1199:%s:10:802903734:%d:f28859c5"
-    total = 77 + 2 * 1199 + 3 * 2912047678 + 5 * 10 + 7 * 802903734
-    assert parse_end(body % (b"2912047678", total % 9999999967)) is not None
-    assert parse_end(body % (b"291207678", total % 9999999967)) is None
-    assert (total - 3 * 291207678) % 65521 == (total - 3 * 2912047678) % 65521
+def lost_digits(number: int) -> list[int]:
+    text = str(number)
+    return [int(text[:at] + text[at + 1 :] or "0") for at in range(len(text))]
+
+
+@pytest.mark.parametrize(
+    ("status", "out", "out_crc", "err", "err_crc"),
+    [(77, 1199, 2912047678, 10, 802903734), (0, 100, 1866228107, 0, 4294967295)],
+)
+def test_numbers_that_lost_a_digit_each_do_not_agree(status, out, out_crc, err, err_crc):
+    """Both seen in the fuzz, with checks that were sums: the first with a prime that was small."""
+    numbers = [status, out, out_crc, err, err_crc]
+    check = end_check(*numbers)
+    body = "f28859c5:%03d:%03d:%d:%d:%d:%d:%d:f28859c5"
+
+    def read(numbers: list[int], check: int) -> object:
+        fields = (numbers[0], 255 - numbers[0], *numbers[1:], check)
+        return parse_end((body % fields).encode())
+
+    assert read(numbers, check) is not None
+    for at in range(1, 5):
+        for damaged in lost_digits(numbers[at]):
+            changed = [*numbers[:at], damaged, *numbers[at + 1 :]]
+            for said in (check, *lost_digits(check)):
+                assert changed == numbers or read(changed, said) is None
+
 
 
 @pytest.mark.parametrize("frame", FRAMES[:2])

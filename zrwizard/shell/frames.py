@@ -11,9 +11,9 @@ from zrwizard.cksum import cksum
 
 LONGEST = 2400
 """Bytes that a frame may have: small outputs come whole in one."""
-PRIME = 9999999967
-"""An end's check is modulo it. It is larger than any checksum, so that damage to one of the numbers
-is never a multiple of it."""
+PRIME, FACTOR = 2147483647, 435928517
+"""Of an end's check, in which every number is multiplied on: two lost digits, one of a number and
+one of the check, do not make up for each other."""
 FRAME = re.compile(rb"\x1e([A-Z])([^\x1e\x1f]{1,%d})\x1f" % LONGEST)
 _END = re.compile(rb"([0-9a-z]+):(\d{3}):(\d{3}):(\d+):(\d+):(\d+):(\d+):(\d+):\1")
 _LINE = re.compile(rb"([oezd]):(\d+):(\d+):(\d+):([A-Za-z0-9+/]+={0,2})")
@@ -45,6 +45,14 @@ class End:
     err: Sum
 
 
+def end_check(*numbers: int) -> int:
+    """Return the check that an end frame has of its numbers; never above 2**63 in sh on its way."""
+    check = 0
+    for number in numbers:
+        check = (check + number) % PRIME * FACTOR % PRIME
+    return check
+
+
 def parse_end(body: bytes) -> End | None:
     """Return the end frame in `body`; None where anything in it disagrees."""
     match = _END.fullmatch(body)
@@ -53,7 +61,7 @@ def parse_end(body: bytes) -> End | None:
     status, inverse, out, out_crc, err, err_crc, check = (int(match[n]) for n in range(2, 9))
     if status + inverse != 255:
         return None
-    if (status + 2 * out + 3 * out_crc + 5 * err + 7 * err_crc) % PRIME != check:
+    if end_check(status, out, out_crc, err, err_crc) != check:
         return None
     return End(match[1].decode(), status, Sum(out, out_crc), Sum(err, err_crc))
 

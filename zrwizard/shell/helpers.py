@@ -41,7 +41,7 @@ what it runs.
 from __future__ import annotations
 
 from zrwizard.cksum import cksum
-from zrwizard.shell.frames import PRIME
+from zrwizard.shell.frames import FACTOR, PRIME
 
 BLOCK = 1536
 """Bytes of an output that travel, and are checked, together."""
@@ -72,8 +72,10 @@ else _n "$1"; fi; }
 zu() { while [ "$_sn" -gt 0 ]; do _sn=$((_sn-1)); unset "_s$_sn"; done; }
 zq() { case $_rc in
 -) printf '\036R%s\037' "$_id";;
-*) printf '\036E%s:%03d:%03d:%d:%d:%d:%d:%d:%s\037' "$_id" "$_rc" $((255-_rc)) \
-"$_so" "$_oc" "$_se" "$_ec" $(((_rc+2*_so+3*_oc+5*_se+7*_ec)%@PRIME@)) "$_id";;
+*) _k=0; for _j in "$_rc" "$_so" "$_oc" "$_se" "$_ec"; do
+_k=$(((_k+_j)%@PRIME@*@FACTOR@%@PRIME@)); done
+printf '\036E%s:%03d:%03d:%d:%d:%d:%d:%d:%s\037' "$_id" "$_rc" $((255-_rc)) \
+"$_so" "$_oc" "$_se" "$_ec" "$_k" "$_id";;
 esac; }
 zc() { if [ "$1" = "$_id" ]; then zq; return; fi
 _k=$(cksum <<zc
@@ -198,8 +200,8 @@ def program(token: str, home: str, decoder: str) -> str:
         '{ [ -d "$_h" ] && [ ! -h "$_h" ] && [ -O "$_h" ]; } || _h=\n'
     )
     functions = FUNCTIONS
-    numbers = {"BLOCK": BLOCK, "INLINE": INLINE, "MOST_PARTS": MOST_PARTS, "PRIME": PRIME}
-    for name, value in numbers.items():
+    numbers = {"BLOCK": BLOCK, "INLINE": INLINE, "MOST_PARTS": MOST_PARTS}
+    for name, value in (numbers | {"PRIME": PRIME, "FACTOR": FACTOR}).items():
         functions = functions.replace(f"@{name}@", str(value))
     return settings + make_home + functions
 

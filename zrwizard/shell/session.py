@@ -397,6 +397,9 @@ class ShellSession:
             self.console.transcript.mark(text)
             try:
                 yield
+            except LineCut:
+                # Nobody is there to get a key; the next turn opens the line again.
+                raise
             except MachineLost as error:
                 # Whoever has the console now, or a panic that a key would hold, gets no key of us.
                 if not self.console.ended:
