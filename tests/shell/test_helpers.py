@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from noise import open_session
+from noise import Exact, Host, open_on, open_session
 
 from zrwizard.cksum import cksum
 from zrwizard.shell import helpers
@@ -63,3 +63,34 @@ def test_only_who_knows_the_shell_makes_it_one_for_people():
     assert session.run("stty -a </dev/tty").text.count("-echo ") == 1
     session.run(f"rm -rf {session.home}")
     session.close()
+
+
+def test_a_digit_lost_from_since_when_the_machine_is_up_makes_no_other_boot():
+    """Else a machine whose line was cut would be told to have been restarted."""
+    host = Host()
+    session = open_on(host, token="c0fff0")
+    line, frames = host.lines[-1], session.frames
+    line.exact = Exact("out", 10**9, bytes)
+    mark = frames.boot_mark()
+    for at in range(line.exact.passed):
+        for change in (lambda byte: b"", lambda byte: byte * 2, lambda byte: b"7"):
+            line.exact = Exact("out", at, change)
+            assert frames.boot_mark() == mark, at
+    session.run(f"rm -rf {session.home}")
+    session.console.close()
+    host.end()
+
+
+def test_a_digit_lost_from_the_size_of_an_upload_ends_nothing():
+    host = Host()
+    session = open_on(host, token="c0fff1")
+    line, path = host.lines[-1], Path(session.home) / "file"
+    line.exact = Exact("out", 10**9, bytes)
+    session.upload(str(path), b"data")
+    for at in range(line.exact.passed):
+        line.exact = Exact("out", at, lambda byte: b"")
+        session.upload(str(path), b"data")
+        assert path.read_bytes() == b"data"
+    session.run(f"rm -rf {session.home}")
+    session.console.close()
+    host.end()

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 
 from zrwizard.cksum import cksum
 from zrwizard.console.errors import NoAnswer
-from zrwizard.shell.frames import End, Gathering, Sum, decoded
+from zrwizard.shell.frames import End, Gathering, Sum, checked, decoded
 from zrwizard.shell.helpers import BLOCK
 from zrwizard.shell.protocol import Frames, starting
 
@@ -224,7 +224,7 @@ class Files:
         check = cksum(f"{name}:{count}:{at}:{crc}".encode())
         _, body = self._frames.ask(
             f"zw {name} {count} {at} {crc} {check}",
-            lambda kind, body: kind == b"U" and size.fullmatch(body) is not None,
+            lambda kind, body: kind == b"U" and size.fullmatch(checked(body)) is not None,
             shown=shown,
         )
-        return int(body.rpartition(b":")[2])
+        return int(checked(body).rpartition(b":")[2])

@@ -66,6 +66,12 @@ def parse_end(body: bytes) -> End | None:
     return End(match[1].decode(), status, Sum(out, out_crc), Sum(err, err_crc))
 
 
+def checked(body: bytes) -> bytes:
+    """Return what a frame says before its own checksum; nothing where that disagrees."""
+    said, _, check = body.rpartition(b":")
+    return said if check == b"%d %d" % (cksum(said), len(said)) else b""
+
+
 def parse_whole(body: bytes) -> tuple[str, bytes] | None:
     """Return (file, its bytes) from the frame of a small output."""
     match = _WHOLE.fullmatch(body)

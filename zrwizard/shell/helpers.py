@@ -15,15 +15,16 @@ zk      keep part n of a secret               as zp
 zy      check both, run once, fed the secret  as zc
 zu      forget the parts of a secret          -
 zq      say the last status again             E …, or R id (was interrupted)
-zw      add the parts to an upload            U id:offset:size
+zw      add the parts to an upload            U name:offset:size:sum
 zg      give some blocks of an output file    G f:n:count:cksum:size … H the same
 zd      give one block in numbered lines      D file:block:line:length:base64 … C …
 zz      compress an output file               Z file:cksum size
 zv      are you there                         V token:nonce
-zt      since when is the machine up          T nonce:last id:cksum size
+zt      since when is the machine up          T nonce:last id:cksum size:sum
 zh      be a shell for people again           (a prompt)
 ======= ===================================== =====================================
 
+The sum in T and U is cksum(1)'s of what stands before it: their numbers are compared with nothing.
 A line is typed as ``{ … ;}``: the rest of one whose beginning was lost is a syntax error, and a
 shell runs nothing of a line that it cannot parse. The words of base64 and those of `word` are no
 commands, nor are their ends, should all that stands before them be lost. What only helpers call
@@ -57,6 +58,7 @@ _id=- _rc=- _so=0 _oc=0 _se=0 _ec=0 _sn=0
 if [ -r "$_h/last" ]; then read -r _id _rc _so _oc _se _ec <"$_h/last"; fi
 case $_id in ??*) ;; *) _id=- _rc=-;; esac
 _n() { printf '\036N%.8s\037' "$1"; }
+_f() { printf '\036%s%s:%s\037' "$1" "$2" "$(printf %s "$2" | cksum)"; }
 _j() { _j=0
 while [ "$_j" -lt "$2" ]; do eval "printf '%s\\n' \"\$_$1$_j\""; _j=$((_j+1)); done; }
 zp() { _k=$(cksum <<zp
@@ -132,7 +134,7 @@ _j p "$2" | $_dec >"$_h/c"; set -- "$@" $(cksum <"$_h/c")
 _n=$(wc -c <"$_h/up-$1"); _n=$((_n))
 if [ "$6" = "$4" ] && [ "$_n" -eq "$3" ]; then
 cat "$_h/c" >>"$_h/up-$1"; _n=$(wc -c <"$_h/up-$1"); _n=$((_n)); fi
-rm -f "$_h/c"; printf '\036U%s:%s:%s\037' "$1" "$3" "$_n"; }
+rm -f "$_h/c"; _f U "$1:$3:$_n"; }
 zg() { dd if="$_h/$1" bs=@BLOCK@ skip="$2" count="$3" 2>/dev/null >"$_h/c"
 set -- "$1:$2:$3" $(cksum <"$_h/c")
 printf '\036G%s:%s:%s\037' "$1" "$2" "$3"; $_enc <"$_h/c"
@@ -142,7 +144,7 @@ $_enc <"$_h/c" | awk -v f="$1:$2" '{printf "\036D%s:%d:%d:%s\037\n",f,NR,length(
 set -- "$1:$2:$3" "$(cksum <"$_h/c")"
 printf '\036C%s:%s\037\036C%s:%s\037' "$1" "$2" "$1" "$2"; }
 zz() { gzip -9c <"$_h/$1" >"$_h/z"; printf '\036Z%s:%s\037' "$1" "$(cksum <"$_h/z")"; }
-zt() { printf '\036T%s:%s:%s\037' "$1" "$_id" "$( { sysctl -n kern.boottime ||
+zt() { _f T "$1:$_id:$( { sysctl -n kern.boottime ||
 cat /proc/sys/kernel/random/boot_id; } 2>/dev/null | cksum)"; }
 zv() { printf '\036V%s:%s\037' "$_tok" "$1"; }
 zh() { if [ "$1" != "$_tok" ]; then _n "$1"; return; fi

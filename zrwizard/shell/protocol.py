@@ -18,7 +18,7 @@ from zrwizard.cksum import cksum
 from zrwizard.console.console import Console
 from zrwizard.console.errors import LineCut, MachineLost, NoAnswer
 from zrwizard.shell import gone
-from zrwizard.shell.frames import FRAME, End, Gathering, parse_end
+from zrwizard.shell.frames import FRAME, End, Gathering, checked, parse_end
 from zrwizard.shell.helpers import MOST_PARTS, line, typed, word
 
 _CTRL_C, _CTRL_Q, _CTRL_U = b"\x03", b"\x11", b"\x15"
@@ -490,9 +490,9 @@ class Frames:
         marks = re.compile(nonce + rb":([0-9a-f]+|-):(\d+ \d+)")
         _, body = self.ask(
             f"zt {nonce.decode()}",
-            lambda kind, body: kind == b"T" and marks.fullmatch(body) is not None,
+            lambda kind, body: kind == b"T" and marks.fullmatch(checked(body)) is not None,
         )
-        match = marks.fullmatch(body)
+        match = marks.fullmatch(checked(body))
         return (match[1], match[2]) if match else (b"-", b"")
 
 
