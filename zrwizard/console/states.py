@@ -52,6 +52,14 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
+BEFORE_KERNEL = (
+    State.BOOT_PROMPT,
+    State.LOADER_MENU,
+    State.LOADER_COUNTDOWN,
+    State.LOADER_PROMPT,
+)
+"""Where boot blocks or the loader have the machine."""
+
 # csh's and sh's, bash's in brackets, csh's `host# ` without a set prompt (A9).
 _ROOT = r"(?:\S*@\S*:\S* |\[?root@\S+[^#]*|[a-z][\w.-]{0,40})?# "
 _USER = (

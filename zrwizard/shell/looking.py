@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from zrwizard.console.console import Console
 from zrwizard.console.screen import Screen
-from zrwizard.console.states import SIZE_QUERY, SIZE_REPLY, State
+from zrwizard.console.states import BEFORE_KERNEL, SIZE_QUERY, SIZE_REPLY, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,7 @@ STATUS = re.compile(rb"cmd: (\S+) \d+ \[(\w+)")
 """What FreeBSD's terminal answers to ^T: the program that has it, and what that waits for."""
 
 _QUERY_IS_LAST = re.compile(rb"\x1b\[6n(?:\x1b8)?\x00*$")
-_ON_THE_WAY = (
-    State.BOOT_PROMPT,
-    State.LOADER_MENU,
-    State.LOADER_COUNTDOWN,
-    State.LOADER_PROMPT,
-    State.STARTING,
-    State.GOING_DOWN,
-    State.PANIC,
-)
+_ON_THE_WAY = (*BEFORE_KERNEL, State.STARTING, State.GOING_DOWN, State.PANIC)
 _NOT_KNOWN = (State.UNKNOWN, State.MESSAGES, State.SILENT, State.RESIZING)
 _ANSWERABLE = (*_NOT_KNOWN, State.TERMINAL, State.STARTING, State.INSTALLER, State.DIALOG)
 _KEEP = 65536
