@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import re
 import secrets
 import zlib
@@ -146,13 +147,7 @@ class Files:
 
     def _while_it_comes(self) -> tuple[bytes, bytes, bytes] | None:
         """Return the next frame; waits as long as bytes keep coming, on however slow a line."""
-        held = -1
-        while True:
-            frame = self._frames.next(2 * self._frames.pace.patience())
-            seen = len(self._frames.console.before)
-            if frame is not None or seen <= held:
-                return frame
-            held = seen
+        return self._frames.heard(4 * self._frames.pace.patience(), longest=math.inf)
 
     def _lines(self, name: str, number: int) -> bytes:
         """Gather one block from numbered lines; those of several tries are put together."""

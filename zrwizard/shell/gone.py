@@ -10,9 +10,9 @@ import re
 
 from zrwizard.console.errors import MachineLost, Restarted
 from zrwizard.console.screen import Screen
-from zrwizard.console.states import State
+from zrwizard.console.states import BEFORE_KERNEL, State
 
-_NOW = "Look at the machine, then start zrwizard again: it looks at what was done."
+NOW = "Look at the machine, then start zrwizard again: it looks at what was done."
 # Menus, dialogs and size queries place the cursor, which kernel messages and line editors do not.
 # A line editor erases what stands below it, as busybox' does when a window's size changes; what
 # draws a screen anew goes to its corner first (facts A5), or erases all of it.
@@ -35,10 +35,7 @@ _ANEW = re.compile(
 _ASKS = re.compile(rb"Console type \[[^]]*\]: $|(?:^|\n)(db|mountroot)> $")
 _FORGOTTEN = re.compile(rb"(?:^|\n|: )z[cpxqwgdztky]: ([Cc]ommand )?not found")
 DOWN = (
-    State.BOOT_PROMPT,
-    State.LOADER_MENU,
-    State.LOADER_COUNTDOWN,
-    State.LOADER_PROMPT,
+    *BEFORE_KERNEL,
     State.HALTED,
     State.PANIC,
     State.MOUNTROOT,
@@ -102,10 +99,10 @@ def lost(seen: bytes, *, tell: bool = True) -> MachineLost:
         rows = [row for row in text.split(b"\n") if not _OURS.search(row)]
         shown = _plain(rows[-1]) if rows and tell else "not told here"
     if said is not None or _drawn(seen) in DOWN:
-        return Restarted(f"The machine has restarted, or is going down: it says {shown}.", _NOW)
+        return Restarted(f"The machine has restarted, or is going down: it says {shown}.", NOW)
     return MachineLost(
         f"The machine has restarted, or something else has the console: its last line is {shown}.",
-        _NOW,
+        NOW,
     )
 
 

@@ -133,19 +133,20 @@ class Frames:
         """
         return self._taken(self.console.expect(FRAME, timeout), prompts)
 
-    def _heard(self, timeout: float) -> tuple[bytes, bytes, bytes] | None:
+    def heard(self, timeout: float, longest: float = _FLOW) -> tuple[bytes, bytes, bytes] | None:
         """Return as `next` does, but wait on while something still comes at the end of `timeout`.
 
-        A slow line brings a long answer for seconds; asked for again it only becomes longer.
+        For `longest` seconds more, that is. A slow line brings a long answer for seconds; asked for
+        again it only becomes longer.
         """
-        until = time.monotonic() + timeout + _FLOW
-        held = -1
-        while True:
+        until = time.monotonic() + timeout + longest
+        match = self.console.expect(FRAME, timeout / 2)
+        while match is None and time.monotonic() < until:
+            held = len(self.console.before)
             match = self.console.expect(FRAME, timeout / 2)
-            seen = len(self.console.before)
-            if match is not None or 0 <= held >= seen or time.monotonic() > until:
-                return self._taken(match, prompts=False)
-            held = seen
+            if match is None and len(self.console.before) <= held:
+                break
+        return self._taken(match, prompts=False)
 
     def _taken(
         self, match: re.Match[bytes] | None, prompts: bool
@@ -245,7 +246,7 @@ class Frames:
         """Return the frame that accepts or refuses; None where neither came in time."""
         until = time.monotonic() + patience
         while (left := until - time.monotonic()) > 0:
-            frame = self._heard(left)
+            frame = self.heard(left)
             if frame is None:
                 return None
             said = frame[:2]

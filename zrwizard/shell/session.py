@@ -411,7 +411,7 @@ def _went_away(why: str, *, anew: bool = False) -> MachineLost:
     return (Restarted if anew else MachineLost)(
         f"The machine went away in the middle of a command: {why}. Whether the command finished "
         "is unknown.",
-        "Look at the machine, then start zrwizard again: it looks at what was done.",
+        gone.NOW,
     )
 
 
