@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import random
 import re
@@ -18,7 +19,7 @@ import termios
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -588,3 +589,19 @@ def open_on(
         raise
     host.armed = host.lines[-1].armed = True
     return session
+
+
+_tokens = itertools.count()
+
+
+@contextlib.contextmanager
+def session_on(host: Host, **more: object) -> Iterator[ShellSession]:
+    """A session as `open_on` opens one, with a token of its own; nothing is left of it and `host`.
+    """
+    session = open_on(host, token=f"{os.getpid():x}c{next(_tokens):04x}", **more)  # type: ignore[arg-type]
+    try:
+        yield session
+    finally:
+        session.console.close()
+        host.end()
+        os.system(f"rm -rf {session.home}")

@@ -7,41 +7,19 @@ and never a status.
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pexpect
 import pytest
-from noise import Exact, Faults, Host, open_on
+from noise import Exact, Faults, Host, session_on
 
 from zrwizard.console.errors import ConsoleError, LineCut, MachineLost
-from zrwizard.shell.session import ShellSession
 
 WORKERS = 24
-_tokens = iter(range(10**6))
-_lock = threading.Lock()
-
-
-def token() -> str:
-    with _lock:
-        return f"{os.getpid():x}c{next(_tokens):04x}"
-
-
-@contextmanager
-def session_on(host: Host, **more: object) -> Iterator[ShellSession]:
-    session = open_on(host, token=token(), **more)  # type: ignore[arg-type]
-    try:
-        yield session
-    finally:
-        session.console.close()
-        host.end()
-        os.system(f"rm -rf {session.home}")
 
 
 def exchange(directory: Path) -> dict[str, int]:

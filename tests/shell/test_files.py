@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from noise import SHELLS, Exact, Faults, Host, open_on, open_session
+from noise import SHELLS, Exact, Faults, Host, open_session, session_on
 
 from zrwizard.console.errors import Cancelled, NoAnswer, Refused
 from zrwizard.secrets import Secret, Secrets
@@ -210,16 +210,13 @@ def test_a_slow_line_is_not_asked_again_while_its_answer_still_comes():
     """Of 5,000 bytes at 9600 baud, which take seven seconds; noise makes a frame of some."""
     data = random.Random(4).randbytes(5000)
     host = Host(faults=Faults(rate=960))
-    session = open_on(host, token=f"{os.getpid():x}5107")
-    path = Path(session.home) / "slow"
-    path.write_bytes(data)
-    line = host.lines[-1]
-    before = line.passed["out"]
-    line.exact = Exact("out", 2500, lambda byte: b"\x1eE12345678\x1f" + byte)
-    result = session.run(f"cat {path}", timeout=60)
-    assert (result.status, result.out) == (0, data)
-    # Twice the whole, as base64, at most: the first answer to its end, then its blocks again.
-    assert line.passed["out"] - before < 2.5 * len(data) * 4 / 3
-    session.run(f"rm -rf {session.home}")
-    session.console.close()
-    host.end()
+    with session_on(host) as session:
+        path = Path(session.home) / "slow"
+        path.write_bytes(data)
+        line = host.lines[-1]
+        before = line.passed["out"]
+        line.exact = Exact("out", 2500, lambda byte: b"\x1eE12345678\x1f" + byte)
+        result = session.run(f"cat {path}", timeout=60)
+        assert (result.status, result.out) == (0, data)
+        # Twice the whole, as base64, at most: the first answer to its end, then its blocks again.
+        assert line.passed["out"] - before < 2.5 * len(data) * 4 / 3

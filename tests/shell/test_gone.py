@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+from noise import KERNEL, LOGINS
 from pexpect import TIMEOUT
 
-from tests.shell.noise import KERNEL, LOGINS
 from zrwizard.console.console import Console
 from zrwizard.console.errors import MachineLost, Restarted
 from zrwizard.console.transcript import Transcript

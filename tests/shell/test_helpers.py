@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from noise import Exact, Host, open_on, open_session
+from noise import Exact, Host, session_on
 
 from zrwizard.cksum import cksum
 from zrwizard.shell import helpers
@@ -35,62 +35,48 @@ def test_no_damaged_byte_makes_a_typed_name_one_that_only_helpers_call():
 
 def test_a_part_of_a_file_goes_to_no_name_that_was_damaged():
     """Both names in the line alike: a doubled letter at the same place in each."""
-    session, _ = open_session(token="c0ffee")
-    home = Path(session.home)
-    block = b"data"
-    frames = session._frames
-    for name, wrong in (("s1f", "s11f"), ("s1f", "s1")):
+    with session_on(Host()) as session:
+        home, frames, name = Path(session.home), session.frames, "s1f"
         (home / f"up-{name}").touch()
-        id = "abc123"
-        count = frames.send_parts(id, block)
-        crc = cksum(block)
+        count, crc = frames.send_parts("abc123", b"data"), cksum(b"data")
         check = cksum(f"{name}:{count}:0:{crc}".encode())
-        # The name once more at the end is no check: both may be damaged alike.
-        for last in (str(check), wrong):
-            said = frames.ask(f"zw {wrong} {count} 0 {crc} {last}", lambda kind, _: kind in b"NU")
-            assert said == (b"N", wrong.encode())
-        assert not (home / f"up-{wrong}").exists()
-        assert (home / f"up-{name}").read_bytes() == b""
-    session.run(f"rm -rf {home}")
-    session.close()
+        for wrong in ("s11f", "s1"):
+            # The name once more at the end is no check: both may be damaged alike.
+            for last in (str(check), wrong):
+                line = f"zw {wrong} {count} 0 {crc} {last}"
+                said = frames.ask(line, lambda kind, _: kind in b"NU")
+                assert said == (b"N", wrong.encode())
+            assert not (home / f"up-{wrong}").exists()
+            assert (home / f"up-{name}").read_bytes() == b""
 
 
 def test_only_who_knows_the_shell_makes_it_one_for_people():
-    session, _ = open_session(token="c0ffef")
-    frames = session._frames
-    kind, _ = frames.ask("zh c0ffee", lambda kind, _: kind == b"N")
-    assert kind == b"N"
-    assert session.run("stty -a </dev/tty").text.count("-echo ") == 1
-    session.run(f"rm -rf {session.home}")
-    session.close()
+    with session_on(Host()) as session:
+        kind, _ = session.frames.ask("zh c0ffee", lambda kind, _: kind == b"N")
+        assert kind == b"N"
+        assert session.run("stty -a </dev/tty").text.count("-echo ") == 1
 
 
 def test_a_digit_lost_from_since_when_the_machine_is_up_makes_no_other_boot():
     """Else a machine whose line was cut would be told to have been restarted."""
     host = Host()
-    session = open_on(host, token="c0fff0")
-    line, frames = host.lines[-1], session.frames
-    line.exact = Exact("out", 10**9, bytes)
-    mark = frames.boot_mark()
-    for at in range(line.exact.passed):
-        for change in (lambda byte: b"", lambda byte: byte * 2, lambda byte: b"7"):
-            line.exact = Exact("out", at, change)
-            assert frames.boot_mark() == mark, at
-    session.run(f"rm -rf {session.home}")
-    session.console.close()
-    host.end()
+    with session_on(host) as session:
+        line, frames = host.lines[-1], session.frames
+        line.exact = Exact("out", 10**9, bytes)
+        mark = frames.boot_mark()
+        for at in range(line.exact.passed):
+            for change in (lambda byte: b"", lambda byte: byte * 2, lambda byte: b"7"):
+                line.exact = Exact("out", at, change)
+                assert frames.boot_mark() == mark, at
 
 
 def test_a_digit_lost_from_the_size_of_an_upload_ends_nothing():
     host = Host()
-    session = open_on(host, token="c0fff1")
-    line, path = host.lines[-1], Path(session.home) / "file"
-    line.exact = Exact("out", 10**9, bytes)
-    session.upload(str(path), b"data")
-    for at in range(line.exact.passed):
-        line.exact = Exact("out", at, lambda byte: b"")
+    with session_on(host) as session:
+        line, path = host.lines[-1], Path(session.home) / "file"
+        line.exact = Exact("out", 10**9, bytes)
         session.upload(str(path), b"data")
-        assert path.read_bytes() == b"data"
-    session.run(f"rm -rf {session.home}")
-    session.console.close()
-    host.end()
+        for at in range(line.exact.passed):
+            line.exact = Exact("out", at, lambda byte: b"")
+            session.upload(str(path), b"data")
+            assert path.read_bytes() == b"data"
