@@ -294,6 +294,9 @@ overlay() {
   STAGE=$WORK/stage
   fresh "$STAGE"
   cp -a "$HERE/overlay/." "$STAGE"
+  # Not kept in overlay/: a source archive refuses links to absolute paths.
+  ln -s /proc/self/mounts "$STAGE/etc/mtab"
+  ln -s /tmp/bsdinstall_etc/resolv.conf "$STAGE/etc/resolv.conf"
   mkdir -p "$STAGE/boot/kernel" "$STAGE/etc/ssh"
   medium_file pmbr 512
   printf '\125\252' | dd of="$STAGE/boot/pmbr" bs=1 seek=510 conv=notrunc status=none
