@@ -75,8 +75,13 @@ class Driver:
 
     @property
     def text(self) -> str:
-        """The whole screen; broken lines are joined, so that a sentence can be looked for."""
+        """The whole screen, a row a line."""
         return "\n".join(self.rows)
+
+    @property
+    def joined(self) -> str:
+        """The rows without what divides them: a path that is too long for one is whole in it."""
+        return "".join(self.rows)
 
     @property
     def words(self) -> str:
