@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 from noise import open_session, spawn_shell
 
@@ -306,6 +307,28 @@ def test_a_line_that_was_cut_is_opened_again_and_looked_at(tmp_path: Path) -> No
     assert hands.give_back() == ""
     is_ours(session)
     session.close()
+
+
+def test_what_an_opened_line_shows_at_once_is_not_wiped_away(tmp_path: Path) -> None:
+    """All of it is on the screen before opening the line has even returned."""
+    session, line = open_session(log=tmp_path / "log")
+    hands = session.hands_on()
+    wait(lambda: at_prompt(hands), "a prompt", hands)
+    type_line(hands, "echo of the old line")
+    reopen = session.console.reopen
+
+    def slowly(spawn: Any) -> None:
+        reopen(spawn)
+        wait(lambda: "Username" in hands.lines()[0], "the new line's words", hands)
+        assert "old line" not in "".join(hands.lines())
+
+    session.console.reopen = slowly  # type: ignore[method-assign]
+    session._reopen = lambda: pexpect.spawn("sh", ["-c", "printf 'Username: '; exec sleep 60"])
+    line.spawn.kill(9)
+    wait(lambda: hands.problem, "the problem")
+    assert "no prompt that is known" in hands.give_back()
+    assert hands.lines()[0].startswith("Username:")
+    session.console.close()
 
 
 def spawn_editor() -> Any:

@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -27,6 +27,8 @@ _SLICE = 2048
 _ANSWERS = 10
 """Queries that are answered in a second: a binary file on the screen holds thousands."""
 _ANSWER = re.compile(rb"\x1b[^\x1b]+")
+_RESET = b"\x1bc"
+"""Draws an empty screen."""
 
 
 class Held(Protocol):
@@ -41,8 +43,11 @@ class Held(Protocol):
         """Go up again from what the console shows; raises `ConsoleError` where it cannot."""
         ...
 
-    def open_again(self) -> bool:
-        """Open a line that was cut meanwhile; False where nobody knows how to."""
+    def open_again(self, fresh: Callable[[], None]) -> bool:
+        """Open a line that was cut meanwhile; False where nobody knows how to.
+
+        `fresh` is called once it is open and before its first byte is read.
+        """
         ...
 
     def hands_off(self, adrift: ConsoleError | None) -> None:
@@ -249,7 +254,7 @@ class HandsOn:
         opened = False
         try:
             with self._until(keep):
-                opened = self._session.open_again()
+                opened = self._session.open_again(lambda: self._ink.put(_RESET))
         except ConsoleError as failed:
             if isinstance(failed, Cancelled) and not self._console.cancel.is_set():
                 return False
@@ -257,8 +262,6 @@ class HandsOn:
         if not opened:
             self._end(error)
             raise error
-        with self._vt_lock:
-            self._vt.grid.reset()
         self._cut = None
         self._heard_at = time.monotonic()
         # What stands there comes from another connection, whose first bytes may be late.

@@ -363,13 +363,18 @@ class ShellSession:
         self._frames = Frames(self.console)
         self._establish()
 
-    def open_again(self) -> bool:
-        """Open a line that was cut while it was lent; False where nobody knows how to."""
+    def open_again(self, fresh: Callable[[], None]) -> bool:
+        """Open a line that was cut while it was lent; False where nobody knows how to.
+
+        `fresh` is called once it is open and before its first byte is read.
+        """
         if self._reopen is None:
             return False
         self.ready = False
         until = time.monotonic() + self.reconnect_for
-        self.console.reopen(self._reopened(self.console.lost(), until))
+        spawn = self._reopened(self.console.lost(), until)
+        fresh()
+        self.console.reopen(spawn)
         return True
 
     def hands_off(self, adrift: ConsoleError | None) -> None:
