@@ -127,6 +127,8 @@ class State:
     """
 
     phase: Phase
+    target: str
+    event: str
     number: int
     count: int
     since: int
@@ -136,8 +138,6 @@ class State:
     had: int
     finished: int
     retries: int
-    target: str
-    event: str
 
 
 def listing(streams: Sequence[Stream], renames: Sequence[tuple[str, str]] = ()) -> str:
@@ -145,7 +145,7 @@ def listing(streams: Sequence[Stream], renames: Sequence[tuple[str, str]] = ()) 
 
     Raises ValueError for a name or a tag that cannot stand in a line, and for no points.
     """
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             "stream",
             _name(stream.source),
@@ -225,7 +225,7 @@ def parse_state(text: str) -> State:
         raise ParseError("mover", "not a state", text)
     if not all(map(_NUMBER.fullmatch, words)):
         raise ParseError("mover", "not a number in its state", text)
-    return State(Phase(phase), *map(int, words), target=target, event=event)
+    return State(Phase(phase), target, event, *map(int, words))
 
 
 def _name(text: str) -> str:

@@ -66,9 +66,9 @@ quoted() { # sets line to the arguments as words for the other side's shell
 at() { # at here|there COMMAND...: turns into it
     [ "$1" = there ] || { shift; exec "$@"; }
     shift; quoted "$@"
-    eval "exec $ssh" '"$host" "${line# }"'
+    control "$host" "${line# }"
 }
-control() { eval "exec $ssh" '"$@" "$host"'; } # ssh itself, without a command
+control() { eval "exec $ssh" '"$@"'; } # control OPTION... HOST: ssh itself
 gone() { # gone PID SECONDS: 0 as soon as that process has ended, 1 if it does not
     pause=1 left=$(($2 * 100))
     while kill -0 "$1" 2>/dev/null; do
@@ -141,9 +141,9 @@ again() { # again SENTENCE: waits longer each time, until the patience is over
     state waiting
     nap "$wait"
     wait=$((wait * 2)); [ "$wait" -le "$longest" ] || wait=$longest
-    [ "$shared" = no ] || ask master control -O check || {
+    [ "$shared" = no ] || ask master control -O check "$host" || {
         # In the background it must not keep a deadline's pipe; it asks nothing.
-        ask master control -o ControlMaster=yes -fN && say "The connection is open again." && return
+        ask master control -o ControlMaster=yes -fN "$host" && say "The connection is open again." && return
         cat master.said >>said
         judge 255
     }
@@ -335,7 +335,7 @@ outcome() { # what became of a stream that did not end well
     [ ! -e why ] || read -r cause <why
     [ "$cause" = dead ] || return 0
     say "The other side does not answer: this stream is ended."
-    [ "$shared" = no ] || ask master control -O exit
+    [ "$shared" = no ] || ask master control -O exit "$host"
     cause='link'
 }
 
