@@ -305,17 +305,17 @@ stream() { # stream COMMAND...: from the sender's to the receiver's; sets cause
     # Opened from both ends at first: nobody waits for somebody who never comes.
     exec 8<>flow 7<flow 6>flow 8<>errs 5<errs 4>errs 8>&-
     (at "$sender" "$@") >&6 2>&4 </dev/null 4>&- 5<&- 6>&- 7<&- 9>&- & s=$!
-    hear <&5 4>&- 5<&- 6>&- 7<&- 9>&- & h=$!
+    (hear) <&5 4>&- 5<&- 6>&- 7<&- 9>&- & h=$!
     exec 4>&- 5<&- 6>&-
     if [ "$limit" -gt 0 ]; then
         exec 8<>slow 3>slow 8<slow
-        throttle <&7 >&3 3>&- 7<&- 8<&- 9>&- & l=$!
+        (throttle) <&7 >&3 3>&- 7<&- 8<&- 9>&- & l=$!
         exec 7<&8 3>&- 8<&-
     fi
     # shellcheck disable=SC2086 # options
     (at "$receiver" zfs receive $options_ "$target") <&7 >>said 2>&1 7<&- 9>&- & r=$!
     exec 7<&-
-    watch </dev/null 9>&- & w=$!
+    (watch) </dev/null 9>&- & w=$!
     echo "$guardian $s $l $r $h $w" >pids.new && mv pids.new "pids.$$"
     wait "$r"; receiving=$?
     gone "$s" "$grace" || finish "$s"
@@ -448,7 +448,8 @@ done
 set -f
 touch said log && tell && rm -f "life.$$" && mkfifo "life.$$" || exit 19
 exec 9<>"life.$$" 8<"life.$$"
-guard 9>&- & guardian=$!
+# In parentheses: a shell that redirects a function keeps what it closes.
+(guard) 9>&- & guardian=$!
 exec 8<&-
 echo "$guardian" >"pids.$$"
 trap stopped HUP INT TERM
