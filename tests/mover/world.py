@@ -196,7 +196,7 @@ class World:
     # --- what must be so ---
 
     def missing(self) -> list[str]:
-        """What is not on the receiving side as it should be, in words; nothing when all is there."""
+        """What is not on the receiving side as it should be, in words."""
         sent, got = self.pool(self.near), self.pool(self.far)
         names = dict(self.renames)
         found = []
