@@ -54,9 +54,7 @@ def control(words):
 
 def connect():
     if (MODE / "hostkey").exists():
-        die(
-            "@@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed."
-        )
+        die("@ REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.")
     if (MODE / "refuse").exists():
         die("root@backup: Permission denied (publickey,keyboard-interactive).")
     if (MODE / "down").exists():

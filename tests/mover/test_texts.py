@@ -77,8 +77,7 @@ def test_settings_are_read_by_a_shell_as_they_were_meant(tmp_path: Path) -> None
             shlint.SHELL,
             "-euc",
             '. ./settings; eval "set -- $ssh"; printf "%s|" "$@" "$host" $options',
-        ]
-        + [],
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,

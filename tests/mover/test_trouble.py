@@ -196,7 +196,7 @@ def test_a_server_that_comes_back(make: Make) -> None:
 
 @pytest.mark.parametrize("direction", list(Direction), ids=str)
 def test_a_hung_link_is_told_from_a_slow_one(make: Make, direction: Direction) -> None:
-    world = make(direction=direction, changes={"idle": 1, "answer": 5, "grace": 1})
+    world = make(direction=direction, changes={"idle": 1, "probe": 2, "grace": 1})
     world.add("old", "new", a=200_000)
     world.mode("hang", "70000")
     assert world.run() is Status.COMPLETE, world.log

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,10 +21,12 @@ from zrwizard.mover import Direction, State, Status
 from zrwizard.transfer.forest import Stream
 
 HERE = Path(__file__).parent
+TOOLS = ("awk", "sed", "grep", "sleep", "dd", "date", "mkfifo", "mv", "rm", "touch", "cat")
 SHELLS = {"dash": ("dash",), "ash": ("busybox", "ash"), "bash": ("bash", "--posix")}
 QUICK: dict[str, Any] = {
     "patience": 60,
     "idle": 5,
+    "probe": 10,
     "answer": 30,
     "grace": 5,
     "tick": 1,
@@ -57,6 +60,9 @@ class World:
             command = sh.command(sys.executable, "-IS", str(HERE / f"{tool}.py"))
             path.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
             path.chmod(0o755)
+        if self.shell == "ash":
+            for tool in TOOLS:
+                (self.root / "bin" / tool).symlink_to(str(shutil.which("busybox")))
         self.made(self.far, "new")
 
     # --- what is on the two machines ---

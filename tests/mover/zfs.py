@@ -94,7 +94,7 @@ def used(name):
 # --- send ---------------------------------------------------------------------------------------
 
 
-def records(pool, name, tag, base, every, origin, sub=""):
+def records(pool, name, tag, sub="", *, base, every, origin):
     """The snapshots that a stream holds, each with what it builds upon."""
     snaps = need(pool, name)["snaps"]
     tags = [snap["tag"] for snap in snaps]
@@ -166,7 +166,7 @@ def send(words):
         for one in sorted(pool) if tree else [name]:
             if one == name or one.startswith(name + "/"):
                 sub = one[len(name) :]
-                heads += records(pool, one, tag, base, every or tree, origin, sub)
+                heads += records(pool, one, tag, sub, base=base, every=every or tree, origin=origin)
     for head in heads:
         head |= {"raw": "-w" in options, "options": options, "resumed": bool(resume)}
     left = sum(head["size"] - head["offset"] for head in heads)

@@ -10,7 +10,7 @@
 #   rename OLD NEW                  on the receiving side, once every stream is there
 # DIR/settings  sh assignments: direction=pull|push, ssh= (words without the host), host=, shared=yes|no
 #   (the ssh_config names a ControlPath), options= (of zfs send), limit= (bytes a second, 0 none), and in
-#   seconds patience= idle= answer= grace=; in tenths of a second tick= first= longest=
+#   seconds patience= idle= probe= answer= grace=; in tenths of a second tick= first= longest=
 # DIR/pause     while it exists the running stream is ended, to be resumed, and nothing is sent;
 #               a tree stream, which cannot be resumed, goes on to its end first
 # DIR/log       lines for people: "HH:MM:SS text", and all that zfs and ssh said, behind "| "
@@ -31,7 +31,7 @@ PATH=$PATH:/sbin:/bin:/usr/sbin:/usr/bin LC_ALL=C
 export PATH LC_ALL; umask 077; set -fu
 tab=$(printf '\t')
 direction=pull ssh='' host='' shared=no options='' limit=0
-patience=3600 idle=60 answer=120 grace=10 tick=10 first=10 longest=600
+patience=3600 idle=60 probe=20 answer=120 grace=10 tick=10 first=10 longest=600
 # shellcheck source=/dev/null
 cd "${1:?}" && . ./settings && [ -r list ] || exit 19
 case $direction in pull) sender=there receiver=here ;; *) sender=here receiver=there ;; esac
@@ -130,7 +130,7 @@ judge() { # judge STATUS: leaves where trying again mends nothing; else sets cau
     said "[Pp]ermission denied$|parent '.*' is not a filesystem|local origin for clone" &&
         tell && leave 14 "zfs refuses this; trying again does not mend it."
     ! said '^cannot resume send' || cause=stale
-    ! said 'dataset is busy' || cause='link' # what an earlier receive left is still ending
+    ! said 'dataset is busy' || cause=busy
     tell
 }
 again() { # again SENTENCE: waits longer each time, until the patience is over
@@ -142,7 +142,6 @@ again() { # again SENTENCE: waits longer each time, until the patience is over
     nap "$wait"
     wait=$((wait * 2)); [ "$wait" -le "$longest" ] || wait=$longest
     [ "$shared" = no ] || ask master control -O check "$host" || {
-        # In the background it must not keep a deadline's pipe; it asks nothing.
         ask master control -o ControlMaster=yes -fN "$host" && say "The connection is open again." && return
         cat master.said >>said
         judge 255
@@ -273,7 +272,7 @@ throttle() { # passes at most $limit bytes in a second; dd(1) knows fullblock si
 }
 used() { ask used at "$receiver" zfs get -Hp -o value used "$target" && cat used; }
 watch() { # tells the state, obeys DIR/pause, and tells a slow link from a dead one
-    me=watch moved=$(now) sent=0 size=0 before=0 held=''
+    me=watch answer=$probe moved=$(now) sent=0 size=0 before=0 held=''
     while sleep "$(tenths "$tick")"; do
         counted
         if [ -e pause ] && [ "$tree" = one ]; then echo pause >why; kill "$s"; return; fi
@@ -282,7 +281,7 @@ watch() { # tells the state, obeys DIR/pause, and tells a slow link from a dead 
             holds=$held
             if [ "$receiver" = there ] && ! ask true at there true; then lost; return; fi
             held=$(used)
-            if [ "$held" = "$holds" ]; then
+            if [ -z "$holds" ] || [ "$held" = "$holds" ]; then
                 ask true at there true || { lost; return; }
                 say "No byte has come for $idle s, but the other side answers: it goes on."
             fi
@@ -398,6 +397,7 @@ weigh() { # what a stream brought, and whether there is a next try for it
         [ "$sent" -ge "$size" ] || sent=$size # it was over before its next count
         brought=$((had + sent)) tries=$((tries + 1)) trouble= ;;
     link) again "The connection broke off." ;;
+    busy) again "$target is busy: an earlier receive is still ending." ;;
     other) tries=$((tries + 1)); again "The stream failed." ;;
     esac
 }
