@@ -11,19 +11,13 @@ from zrwizard.rehearsal.commands import Call, program
 from zrwizard.rehearsal.errors import Fail
 from zrwizard.rehearsal.machine import Machine
 from zrwizard.rehearsal.poolimport import options
-from zrwizard.rehearsal.zfsbytes import (
-    ByteReader,
-    abandon,
-    receive_bytes,
-    resume,
-    send_bytes,
-)
 from zrwizard.rehearsal.zfslist import find, get_properties, list_datasets
 from zrwizard.rehearsal.zfsmount import mount_all, mount_dataset, refresh, unmount_dataset
 from zrwizard.rehearsal.zfsprops import ALIASES, DEFAULTS, READ_ONLY
+from zrwizard.rehearsal.zfsreaders import receive
 from zrwizard.rehearsal.zfsreport import mounts_by_itself, table
+from zrwizard.rehearsal.zfssend import send
 from zrwizard.rehearsal.zfsstate import Dataset, Pool, Snapshot, mountpoint, referenced
-from zrwizard.rehearsal.zfsstream import receive, send
 
 
 @program("zfs", "/sbin")
@@ -55,22 +49,9 @@ async def zfs(call: Call) -> int:
         return 0
     call.machine.load("zfs")
     if verb == "send":
-        found, _, names = options(call.args[1:], "iItX")
-        if "t" in found:
-            return await resume(call, found["t"])
-        if call.machine.ufs and "n" not in found:
-            return await send_bytes(call, names[0] if names else "", found)
-        return await send(call, names[0] if names else "", found)
+        return await send(call, call.args[1:])
     if verb in ("receive", "recv"):
-        found, many, names = options(call.args[1:], "", "ox")
-        overrides = dict(i.partition("=")[::2] for i in many["o"])
-        if "A" in found:
-            abandon(call.machine, names[0] if names else "")
-            return 0
-        if call.machine.ufs:
-            reader = ByteReader(call.machine, names[0] if names else "", found)
-            return await receive_bytes(call, reader)
-        return await receive(call, names[0] if names else "", found, overrides, set(many["x"]))
+        return await receive(call, call.args[1:])
     if verb == "diff":
         return await diff(call, call.args[1:])
     if verb not in verbs:
