@@ -86,7 +86,8 @@ class Sending:
     def __init__(self, call: Call, plan: StreamPlan, found: dict[str, str]) -> None:
         self._call, self._plan, self._found = call, plan, found
         self._bytes = bool(call.machine.ufs)
-        self._told = call.machine.clock.now()
+        self._untold = 0.0
+        """Simulated seconds of sending since the last row of progress."""
         self.name = plan.items[0].name if plan.items else ""
 
     async def run(self) -> None:
@@ -140,16 +141,16 @@ class Sending:
         m = self._call.machine
         # A real wire is never quite even.
         uneven = 1.0 if self._bytes else m.rng.uniform(0.8, 1.25)
-        await m.clock.sleep(size / m.send_rate * uneven + (0 if self._bytes else 0.05))
+        pause = size / m.send_rate * uneven + (0 if self._bytes else 0.05)
+        self._untold += pause
+        await m.clock.sleep(pause)
 
     async def _tell(self, item: Item, sent: int) -> None:
         """A row of progress, if a second has passed since the last."""
-        clock = self._call.machine.clock
-        now = clock.now()
-        if "v" not in self._found or now - self._told < 1:
+        if "v" not in self._found or self._untold < 1:
             return
-        self._told = now
-        stamp = f"{clock.utc():%H:%M:%S}"
+        self._untold = 0.0
+        stamp = f"{self._call.machine.clock.utc():%H:%M:%S}"
         await self._call.err(
             f"{stamp}\t{sent}\t{item.name}\n"
             if "P" in self._found
