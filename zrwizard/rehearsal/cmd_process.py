@@ -6,6 +6,7 @@ import asyncio
 import re
 import shlex
 
+from zrwizard.rehearsal.cmd_mover import played
 from zrwizard.rehearsal.commands import DRAIN, Call, flags, program, tool
 from zrwizard.rehearsal.errors import Fail
 from zrwizard.rehearsal.process import Process, interpreter, nested, spawn
@@ -154,7 +155,7 @@ def prepared(text: str, params: list[str], pid: int) -> str:
         # The virtual shell fills a compound command's file when it ends; a log must grow.
         text = LOGGED.sub(r") </dev/null", text)
         text = re.sub(r"^\($", f"__log {found[1]}\n(", text, count=1, flags=re.MULTILINE)
-    return head + re.sub(r"(?<!\\)\$\$", str(pid), text)
+    return head + re.sub(r"(?<!\\)\$\$", str(pid), played(text))
 
 
 @program("sh", "/bin")

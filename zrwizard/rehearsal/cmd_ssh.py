@@ -11,8 +11,8 @@ from zrwizard.rehearsal.cmd_net import door_at, resolve, route_to
 from zrwizard.rehearsal.cmd_sshd import make_key, make_krl, missing_host_keys, query_krl
 from zrwizard.rehearsal.commands import Call, flags, program, tool
 from zrwizard.rehearsal.errors import Fail
-from zrwizard.rehearsal.process import HELPERS, new_session
 from zrwizard.rehearsal.sshconfig import REFUSED, Target, parse
+from zrwizard.rehearsal.sshremote import drop_master, remote
 from zrwizard.rehearsal.sshstate import (
     Door,
     Master,
@@ -61,7 +61,7 @@ async def ssh(call: Call) -> int:
             return 0
         await m.down.wait()
         return 0
-    return await _remote(call, target, door, " ".join(command))
+    return await remote(call, target, door, " ".join(command))
 
 
 def _become_master(call: Call, target: Target, path: str) -> None:
@@ -79,10 +79,7 @@ async def _control(call: Call, target: Target, master: Master | None, verb: str)
         await call.err(f"Master running (pid={master.pid})\r\n")
         return 0
     if verb in ("exit", "stop"):
-        del call.machine.masters[master.path]
-        call.machine.processes.pop(master.pid, None)
-        if call.exists(master.path):
-            call.io.fs.remove(master.path)
+        drop_master(call, target)
         await call.err(
             "Exit request sent.\r\n" if verb == "exit" else "Stop listening request sent.\r\n"
         )
@@ -281,54 +278,6 @@ async def _unlock(call: Call, target: Target, door: Door, path: str) -> bool:
         if not given:
             return False
     return False
-
-
-async def _remote(call: Call, target: Target, door: Door, command: str) -> int:
-    """Run a command on the server; its bytes are counted on the card that they come in by."""
-    m = call.machine
-    server = m.far_ends.get(door.hostname)
-    card = route_to(m, door.addresses[0])
-    if server is None or card is None:
-        raise Fail("client_loop: send disconnect: Broken pipe\r\n", REFUSED)
-    session = new_session(server, f"sh -c {command}", cwd=server.home)
-
-    def carry(size: int) -> None:
-        card.receive(size)
-
-    async def out(data: bytes) -> None:
-        while m.cable_cut:
-            await asyncio.sleep(0.05)
-        card.receive(len(data))
-        await call.out(data)
-
-    session.carry = carry
-    try:
-        await session.run(HELPERS, call.err)
-        work = asyncio.ensure_future(session.run(command, out, call.err))
-        while not (await asyncio.wait({work}, timeout=0.1))[0]:
-            if m.cable_cut:
-                await _silence(call, target, work)
-        status, complaint = work.result()
-        if complaint and "pipe reader closed" not in complaint:
-            await call.err(f"sh: {complaint}\n")
-        return status
-    finally:
-        session.ended = True
-        server.processes.pop(session.process.pid, None)
-        session.interrupt()
-
-
-async def _silence(call: Call, target: Target, work: asyncio.Future[tuple[int, str]]) -> None:
-    """The wire is dead: wait as long as ServerAliveInterval says, then give up."""
-    patience = 3 * float(target.get("serveraliveinterval", "15"))
-    waited = 0.0
-    while call.machine.cable_cut and waited < patience:
-        await call.machine.clock.sleep(1)
-        waited += 1
-    if call.machine.cable_cut:
-        work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
-        raise Fail(f"Timeout, server {target.host} not responding.\r\n", REFUSED)
 
 
 @program("ssh-keyscan")

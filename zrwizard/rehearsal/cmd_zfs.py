@@ -11,19 +11,13 @@ from zrwizard.rehearsal.commands import Call, program
 from zrwizard.rehearsal.errors import Fail
 from zrwizard.rehearsal.machine import Machine
 from zrwizard.rehearsal.poolimport import options
-from zrwizard.rehearsal.zfsbytes import (
-    ByteReader,
-    abandon,
-    receive_bytes,
-    resume,
-    send_bytes,
-)
 from zrwizard.rehearsal.zfslist import find, get_properties, list_datasets
 from zrwizard.rehearsal.zfsmount import mount_all, mount_dataset, refresh, unmount_dataset
 from zrwizard.rehearsal.zfsprops import ALIASES, DEFAULTS, READ_ONLY
+from zrwizard.rehearsal.zfsreaders import receive
 from zrwizard.rehearsal.zfsreport import mounts_by_itself, table
+from zrwizard.rehearsal.zfssend import send
 from zrwizard.rehearsal.zfsstate import Dataset, Pool, Snapshot, mountpoint, referenced
-from zrwizard.rehearsal.zfsstream import receive, send
 
 
 @program("zfs", "/sbin")
@@ -55,22 +49,9 @@ async def zfs(call: Call) -> int:
         return 0
     call.machine.load("zfs")
     if verb == "send":
-        found, _, names = options(call.args[1:], "iItX")
-        if "t" in found:
-            return await resume(call, found["t"])
-        if call.machine.ufs and "n" not in found:
-            return await send_bytes(call, names[0] if names else "", found)
-        return await send(call, names[0] if names else "", found)
+        return await send(call, call.args[1:])
     if verb in ("receive", "recv"):
-        found, many, names = options(call.args[1:], "", "ox")
-        overrides = dict(i.partition("=")[::2] for i in many["o"])
-        if "A" in found:
-            abandon(call.machine, names[0] if names else "")
-            return 0
-        if call.machine.ufs:
-            reader = ByteReader(call.machine, names[0] if names else "", found)
-            return await receive_bytes(call, reader)
-        return await receive(call, names[0] if names else "", found, overrides, set(many["x"]))
+        return await receive(call, call.args[1:])
     if verb == "diff":
         return await diff(call, call.args[1:])
     if verb not in verbs:
@@ -198,6 +179,14 @@ def _destroy(call: Call, args: list[str]) -> str:
         if snap.holds:
             raise Fail(f"cannot destroy snapshot {name}: dataset is busy\n")
         targets = [ds, *(pool.children(ds) if "r" in found else [])]
+        clones = _clones(pool, {f"{pool.full(each)}@{snap.name}" for each in targets})
+        if clones and "R" not in found:
+            raise Fail(
+                f"cannot destroy '{name}': snapshot has dependent clones\n"
+                f"use '-R' to destroy the following datasets:\n{_lines(pool, clones)}"
+            )
+        for each in clones:
+            _remove(m, pool, each)
         for each in targets:
             each.snapshots = [s for s in each.snapshots if s.name != snap.name]
         return ""
@@ -216,10 +205,35 @@ def _destroy(call: Call, args: list[str]) -> str:
             f"cannot destroy '{name}': filesystem has children\nuse '-r' to destroy the "
             f"following datasets:\n{kids}"
         )
-    for each in [*reversed(below), ds]:
-        unmount_dataset(m, pool, each, force=True)
-        del pool.datasets[each.rel]
+    outside = [d for d in _clones(pool, _snapshots([ds, *below], pool)) if d not in [ds, *below]]
+    if outside and "R" not in found:
+        raise Fail(
+            f"cannot destroy '{name}': filesystem has dependent clones\n"
+            f"use '-R' to destroy the following datasets:\n{_lines(pool, outside)}"
+        )
+    _remove(m, pool, ds)
     return ""
+
+
+def _lines(pool: Pool, datasets: list[Dataset]) -> str:
+    return "".join(f"{pool.full(d)}\n" for d in datasets)
+
+
+def _snapshots(datasets: list[Dataset], pool: Pool) -> set[str]:
+    return {f"{pool.full(d)}@{s.name}" for d in datasets for s in d.snapshots}
+
+
+def _clones(pool: Pool, snapshots: set[str]) -> list[Dataset]:
+    return [d for d in pool.ordered() if d.origin in snapshots]
+
+
+def _remove(m: Machine, pool: Pool, ds: Dataset) -> None:
+    """Destroy a dataset with all that is below it or was cloned from it."""
+    for each in [*_clones(pool, _snapshots([ds], pool)), *reversed(pool.children(ds))]:
+        if each.rel in pool.datasets:
+            _remove(m, pool, each)
+    unmount_dataset(m, pool, ds, force=True)
+    pool.datasets.pop(ds.rel, None)
 
 
 def take_snapshot(m: Machine, pool: Pool, ds: Dataset, name: str, txg: int) -> None:
@@ -307,22 +321,39 @@ def _unmount(call: Call, args: list[str]) -> str:
 
 def _rename(call: Call, args: list[str]) -> str:
     _, _, names = options(args, "")
-    pool, ds, snap = find(call.machine, names[0] if names else "")
-    new = names[1] if len(names) > 1 else ""
+    old, new = (*names, "", "")[:2]
+    m = call.machine
+    pool, ds, snap = find(m, old)
     if snap is not None:
-        snap.name = new.rpartition("@")[2]
+        tag = new.rpartition("@")[2]
+        if ds.snapshot(tag) is not None:
+            raise Fail(f"cannot rename '{old}': dataset already exists\n")
+        origins_follow(pool, f"{pool.full(ds)}@{snap.name}", f"{pool.full(ds)}@{tag}")
+        snap.name = tag
         return ""
     rel = new.partition("/")[2]
+    if new.partition("/")[0] != pool.name or not rel or not ds.rel:
+        raise Fail(f"cannot rename '{old}': datasets must be within same pool\n")
     if rel in pool.datasets:
-        raise Fail(f"cannot rename '{names[0]}': dataset already exists\n")
+        raise Fail(f"cannot rename '{old}': dataset already exists\n")
+    if rel.rpartition("/")[0] not in pool.datasets:
+        raise Fail(f"cannot create '{new}': parent does not exist\n")
+    was = ds.rel
     for each in [ds, *pool.children(ds)]:
+        before = pool.full(each)
         del pool.datasets[each.rel]
-        each.rel = rel + each.rel[len(ds.rel) :] if each is not ds else each.rel
+        each.rel = rel + each.rel[len(was) :]
         pool.datasets[each.rel] = each
-    del pool.datasets[ds.rel]
-    ds.rel = rel
-    pool.datasets[rel] = ds
+        for held in each.snapshots:
+            origins_follow(pool, f"{before}@{held.name}", f"{pool.full(each)}@{held.name}")
     return ""
+
+
+def origins_follow(pool: Pool, old: str, new: str) -> None:
+    """Clones of a snapshot that is renamed stay clones of it."""
+    for ds in pool.datasets.values():
+        if ds.origin == old:
+            ds.origin = new
 
 
 def _rollback(call: Call, args: list[str]) -> str:

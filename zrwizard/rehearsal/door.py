@@ -16,8 +16,9 @@ from zrwizard.rehearsal.errors import Fail
 from zrwizard.rehearsal.geli import Attached, Keys, attach, detach, metadata
 from zrwizard.rehearsal.machine import Machine, Where
 from zrwizard.rehearsal.poolimport import activate, labelled
-from zrwizard.rehearsal.zfsbytes import ByteReader, abandon
 from zrwizard.rehearsal.zfsmount import unmount_all
+from zrwizard.rehearsal.zfsreaders import ByteReader
+from zrwizard.rehearsal.zfsreceive import Receiver, abandon
 from zrwizard.rehearsal.zfsstate import Pool
 
 PATH = "/usr/local/libexec/zr-receiver"
@@ -280,14 +281,15 @@ class Door:
         return await self._ask(verb, target, hold.pool)
 
     async def _receive(self, target: str, *, force: bool) -> tuple[int, str]:
-        reader = ByteReader(self._m, target, {"s": "", "u": ""} | ({"F": ""} if force else {}))
+        found = {"s": "", "u": ""} | ({"F": ""} if force else {})
+        reader = ByteReader(Receiver(self._m, target, found))
         try:
             while piece := await self._pipe.read():
                 reader.feed(piece)
                 await self._m.clock.sleep(len(piece) / self._m.send_rate)
             reader.finish()
-        except asyncio.CancelledError:
-            reader.interrupted()
+        except (asyncio.CancelledError, Fail):
+            reader.receiver.interrupted()
             raise
         return 0, ""
 

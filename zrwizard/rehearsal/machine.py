@@ -13,6 +13,7 @@ from weakref import WeakSet
 from zrwizard.rehearsal.clock import Clock
 from zrwizard.rehearsal.hardware import Content, Disk, Nic, Partition
 from zrwizard.rehearsal.process import Process
+from zrwizard.rehearsal.scenario import Cut
 from zrwizard.rehearsal.sshstate import Door, Master
 from zrwizard.rehearsal.zfsstate import Dataset, Pool, Tree
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from zrwizard.rehearsal.process import Session
     from zrwizard.rehearsal.sshdstate import Sshd
     from zrwizard.rehearsal.tty import Tty
-    from zrwizard.rehearsal.zfsstream import StreamPlan
+    from zrwizard.rehearsal.zfsplan import StreamPlan
 
 
 LONG = 64
@@ -111,8 +112,10 @@ class Machine:
     on_command: Callable[[Machine, str, list[str]], None] | None = None
     send_rate: float = 60e6
     streams: dict[str, StreamPlan] = field(default_factory=dict)
-    tokens: dict[str, tuple[str, int, int]] = field(default_factory=dict)
-    """Of resume tokens: the stream, its item, and how many bytes of that have come."""
+    cuts: list[Cut] = field(default_factory=list)
+    """Accidents of the network that are still to come, the next one first."""
+    carried: int = 0
+    """Bytes of streams that went over the network since the last of them."""
     space: FileSpace | None = None
     """The files of an installed host, where they are known with all that they are."""
     ufs: dict[str, Dataset] = field(default_factory=dict)

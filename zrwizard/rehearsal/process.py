@@ -68,7 +68,8 @@ class Session:
     machine: Machine
     process: Process
     tty: Tty | None = None
-    carry: Callable[[int], None] | None = None
+    carry: Callable[[int], Awaitable[int]] | None = None
+    """Of how many bytes the wire took when so many of a stream are given to it."""
     bash: Any = None
     running: set[Process] = field(default_factory=set)
     ended: bool = False

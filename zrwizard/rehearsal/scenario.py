@@ -20,6 +20,18 @@ class Start(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """The network between target and server fails once `after` bytes of a stream have passed,
+    counted from the failure before.
+
+    The connection is reset, or, with `hang` simulated seconds, nothing passes for so long.
+    """
+
+    after: int
+    hang: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """The switches of a rehearsal; the defaults are the restore as it should go."""
 
@@ -62,6 +74,8 @@ class Scenario:
     """A port on which something else listens already."""
     replug: bool = False
     """The USB disks come back under other names as soon as one was detached."""
+    cuts: tuple[Cut, ...] = ()
+    """How the network fails under the transfer."""
     recorded_machine: bool = False
     """The machine of the transcripts: vtbd0 and vtbd1 of 4 GB, da0, ada0, em0, vtnet0."""
 
@@ -111,6 +125,8 @@ SCENARIOS: dict[str, Scenario] = {
         replace(_RESTORE, name="changed-host-key", changed_host_key=True),
         replace(_RESTORE, name="console-taken", console_taken=True),
         replace(_RESTORE, name="uefi", firmware="UEFI"),
+        replace(_RESTORE, name="link-cut", cuts=(Cut(40 << 20), Cut(300 << 20), Cut(1 << 20))),
+        replace(_RESTORE, name="link-hangs", cuts=(Cut(100 << 20, hang=600),)),
         replace(
             _RESTORE,
             name="preview",

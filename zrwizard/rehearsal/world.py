@@ -19,6 +19,7 @@ from zrwizard.rehearsal import (
     cmd_geli,
     cmd_gpart,
     cmd_inner,
+    cmd_mover,
     cmd_net,
     cmd_process,
     cmd_receiver,
@@ -43,7 +44,7 @@ from zrwizard.rehearsal.hostb import make_server
 from zrwizard.rehearsal.machine import Machine
 from zrwizard.rehearsal.previewhost import host_files, make_host
 from zrwizard.rehearsal.process import helpers, interpreter, new_session
-from zrwizard.rehearsal.scenario import Scenario, scenario
+from zrwizard.rehearsal.scenario import Cut, Scenario, scenario
 from zrwizard.rehearsal.sshstate import fingerprint, private_key
 from zrwizard.rehearsal.targets import live_files, make_target, power_cycle
 from zrwizard.rehearsal.telnet import TelnetPort
@@ -58,6 +59,7 @@ PROGRAM_MODULES = (
     cmd_geli,
     cmd_gpart,
     cmd_inner,
+    cmd_mover,
     cmd_net,
     cmd_process,
     cmd_receiver,
@@ -110,6 +112,7 @@ class Rehearsal:
         self.target = make(self.scenario, self.clock, self._rng)
         self.server = make_server(self.scenario, self.clock, self._rng)
         self.server.streams = self.target.streams
+        self.target.cuts = list(self.scenario.cuts)
         door = self.server.door
         assert door is not None  # noqa: S101 - make_server gives it one
         self.door = door
@@ -346,6 +349,14 @@ class Rehearsal:
     def refuse(self, refused: bool = True) -> None:
         """The server's sshd goes away, or comes back."""
         self.inside(lambda: setattr(self.door, "refused", refused))
+
+    def cut_after(self, *cuts: Cut) -> None:
+        """The network will fail so, one after the other, counted from now."""
+
+        def plan() -> None:
+            self.target.cuts, self.target.carried = list(cuts), 0
+
+        self.inside(plan)
 
     def cut_cable(self, cut: bool = True) -> None:
         """The network between the machines fails, or works again."""

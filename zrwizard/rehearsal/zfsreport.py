@@ -13,6 +13,7 @@ from zrwizard.rehearsal.zfsstate import (
     allocated,
     available,
     canmount,
+    encryption_root,
     logical,
     lookup,
     mountpoint,
@@ -81,10 +82,6 @@ def _tree_value(pool: Pool, ds: Dataset, prop: str, *, exact: bool) -> object:
             return sum(plain for _, plain in whole.values()) + below + pool.base // 2
         case "compressratio" | "refcompressratio":
             return _ratio(pool, ds.tree, exact=exact)
-        case "encryptionroot":
-            return pool.full(ds) if ds.key else "-"
-        case "keystatus":
-            return ds.key or "-"
         case _:
             return None
 
@@ -150,8 +147,8 @@ def dataset_value(pool: Pool, ds: Dataset, prop: str, *, exact: bool) -> tuple[s
         "objsetid": 54,
         "origin": ds.origin or "-",
         "receive_resume_token": ds.token or "-",
-        "encryptionroot": "-",
-        "keystatus": "-",
+        "encryptionroot": encryption_root(pool, ds),
+        "keystatus": ds.key or "-",
     }
     if ds.tree is not None:
         known = _tree_value(pool, ds, prop, exact=exact)
@@ -206,7 +203,7 @@ def snapshot_value(
         "normalization": "none",
         "casesensitivity": "sensitive",
         "receive_resume_token": "-",
-        "encryptionroot": pool.full(ds) if ds.key else "-",
+        "encryptionroot": encryption_root(pool, ds),
         "keystatus": ds.key or "-",
         "volsize": ds.local.get("volsize", "-"),
     }

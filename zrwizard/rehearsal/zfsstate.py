@@ -62,6 +62,8 @@ class Dataset:
     """The receive_resume_token of a receive that was interrupted."""
     key: str = ""
     """`available` or `unavailable` of an encrypted one."""
+    inherits_key: bool = False
+    """It is encrypted with the key of the dataset above."""
 
     def snapshot(self, name: str) -> Snapshot | None:
         """The snapshot called `name`."""
@@ -250,6 +252,14 @@ def own(ds: Dataset, prop: str) -> tuple[str | None, str]:
     if prop in ds.received and prop not in ds.hidden:
         return ds.received[prop], "received"
     return None, "-"
+
+
+def encryption_root(pool: Pool, ds: Dataset) -> str:
+    """The full name of the dataset whose key it has, `-` where it is not encrypted."""
+    above = parent_of(pool, ds)
+    if ds.key and ds.inherits_key and above is not None:
+        return encryption_root(pool, above)
+    return pool.full(ds) if ds.key else "-"
 
 
 def mountpoint(pool: Pool, ds: Dataset) -> str:
