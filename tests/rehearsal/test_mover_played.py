@@ -256,3 +256,42 @@ def test_pause_and_go_on(target: Target) -> None:
     target.out(f"rm {WHERE}/pause")
     assert target.wait() == 0, target.log
     assert target.whole()
+
+
+def test_a_tree_comes_whole_or_again_and_gets_its_name_in_the_end(target: Target) -> None:
+    both = [line.split("\t") for line in rows(target.made).splitlines()][:1]
+    home = target.made.server.pools["hostA"].datasets["home"].snapshot(TAG)
+    assert home is not None
+    tree = ["stream", "hostA/home", "zroot/home", "-", TAG, "every", "plain", "tree"]
+    both += [[*tree, str(home.guid), "1"], ["rename", "zroot/home", "zroot/people"]]
+    target.write("/z/mover/list", "".join("\t".join(row) + "\n" for row in both))
+    target.made.cut_after(Cut(200_000))
+    target.start()
+    assert target.wait() == 0, target.log
+    assert "zroot/home is destroyed and sent again" in target.log
+    names = target.out("zfs list -H -o name -r zroot").split()
+    assert names == ["zroot", *(f"zroot/people{rest}" for rest in ("", "/han", "/jpb", "/luke"))]
+    assert target.state[1:] == ["-", "All 2 datasets are there.", ""]
+    target.start()
+    assert target.wait() == 0, target.log
+    assert target.out("zfs list -H -o name -r zroot").split() == names
+
+
+def test_a_token_that_went_stale_is_given_up(target: Target) -> None:
+    target.made.inside(lambda: setattr(target.made.server, "send_rate", 10e6))
+    target.start()
+    target.reach(200 * MIB)
+    target.out(f"kill $(cat {WHERE}/pid)")
+    target.made.inside(lambda: setattr(target.made.server, "send_rate", 60e6))
+    where = "zroot/ROOT/default"
+    assert target.out(f"zfs get -Hp -o value receive_resume_token {where}").startswith("1-")
+    target.out(
+        "ssh -F /tmp/z/config backup 'zfs destroy -R hostA/ROOT/default@2025-08-08-14:30:56-0'"
+    )
+    text = rows(target.made)
+    assert "ROOT/2025-08-08-deep" not in text
+    target.write("/z/mover/list", text)
+    target.start()
+    assert target.wait() == 0, target.log
+    assert "used in the initial send no longer exists" in target.log
+    assert f"{where} goes on from its newest snapshot" in target.log

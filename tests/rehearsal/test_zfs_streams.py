@@ -547,7 +547,7 @@ def test_a_damaged_token_is_never_taken_for_another(token: Token, at: int, lette
     text = token.text()
     at %= len(text)
     damaged = text[:at] + letter + text[at + 1 :]
-    if damaged == text:
+    if damaged.lower() == text:  # hexadecimal digits may be capitals
         return
     with pytest.raises(Fail) as refusal:
         read_token(damaged)

@@ -6,7 +6,8 @@ import re
 
 from zrwizard.rehearsal.commands import Call, program
 from zrwizard.rehearsal.errors import Fail
-from zrwizard.rehearsal.mover import UNUSABLE, Mover
+from zrwizard.rehearsal.mover import Mover
+from zrwizard.rehearsal.moverlist import UNUSABLE
 
 SCRIPT = re.compile(r"(?<![\w/])sh +(?='?[^\s']*mover\.sh)")
 NAME = "__mover"

@@ -13,6 +13,7 @@ from zrwizard.rehearsal.machine import Machine
 from zrwizard.rehearsal.poolimport import options
 from zrwizard.rehearsal.zfslist import find, get_properties, list_datasets
 from zrwizard.rehearsal.zfsmount import mount_all, mount_dataset, refresh, unmount_dataset
+from zrwizard.rehearsal.zfsnames import destroy, rename
 from zrwizard.rehearsal.zfsprops import ALIASES, DEFAULTS, READ_ONLY
 from zrwizard.rehearsal.zfsreaders import receive
 from zrwizard.rehearsal.zfsreport import mounts_by_itself, table
@@ -30,13 +31,13 @@ async def zfs(call: Call) -> int:
         "set": _set,
         "inherit": _inherit,
         "create": _create,
-        "destroy": _destroy,
+        "destroy": destroy,
         "snapshot": _snapshot,
         "snap": _snapshot,
         "mount": _mount,
         "unmount": _unmount,
         "umount": _unmount,
-        "rename": _rename,
+        "rename": rename,
         "rollback": _rollback,
         "hold": _hold,
         "release": _hold,
@@ -171,71 +172,6 @@ def _make(m: Machine, pool: Pool, rel: str, props: dict[str, str], *, mount: boo
         mount_dataset(m, pool, ds)
 
 
-def _destroy(call: Call, args: list[str]) -> str:
-    found, _, names = options(args, "")
-    m, name = call.machine, names[0] if names else ""
-    pool, ds, snap = find(m, name)
-    if snap is not None:
-        if snap.holds:
-            raise Fail(f"cannot destroy snapshot {name}: dataset is busy\n")
-        targets = [ds, *(pool.children(ds) if "r" in found else [])]
-        clones = _clones(pool, {f"{pool.full(each)}@{snap.name}" for each in targets})
-        if clones and "R" not in found:
-            raise Fail(
-                f"cannot destroy '{name}': snapshot has dependent clones\n"
-                f"use '-R' to destroy the following datasets:\n{_lines(pool, clones)}"
-            )
-        for each in clones:
-            _remove(m, pool, each)
-        for each in targets:
-            each.snapshots = [s for s in each.snapshots if s.name != snap.name]
-        return ""
-    below = pool.children(ds)
-    if not ds.rel:
-        raise Fail(
-            f"cannot destroy '{name}': operation does not apply to pools\nuse 'zfs destroy "
-            f"-r {name}' to destroy all datasets in the pool\nuse 'zpool destroy {name}' to "
-            "destroy the pool itself\n"
-        )
-    if (below or ds.snapshots) and not {"r", "R"} & set(found):
-        kids = "".join(f"{pool.full(d)}\n" for d in below) + "".join(
-            f"{name}@{s.name}\n" for s in ds.snapshots
-        )
-        raise Fail(
-            f"cannot destroy '{name}': filesystem has children\nuse '-r' to destroy the "
-            f"following datasets:\n{kids}"
-        )
-    outside = [d for d in _clones(pool, _snapshots([ds, *below], pool)) if d not in [ds, *below]]
-    if outside and "R" not in found:
-        raise Fail(
-            f"cannot destroy '{name}': filesystem has dependent clones\n"
-            f"use '-R' to destroy the following datasets:\n{_lines(pool, outside)}"
-        )
-    _remove(m, pool, ds)
-    return ""
-
-
-def _lines(pool: Pool, datasets: list[Dataset]) -> str:
-    return "".join(f"{pool.full(d)}\n" for d in datasets)
-
-
-def _snapshots(datasets: list[Dataset], pool: Pool) -> set[str]:
-    return {f"{pool.full(d)}@{s.name}" for d in datasets for s in d.snapshots}
-
-
-def _clones(pool: Pool, snapshots: set[str]) -> list[Dataset]:
-    return [d for d in pool.ordered() if d.origin in snapshots]
-
-
-def _remove(m: Machine, pool: Pool, ds: Dataset) -> None:
-    """Destroy a dataset with all that is below it or was cloned from it."""
-    for each in [*_clones(pool, _snapshots([ds], pool)), *reversed(pool.children(ds))]:
-        if each.rel in pool.datasets:
-            _remove(m, pool, each)
-    unmount_dataset(m, pool, ds, force=True)
-    pool.datasets.pop(ds.rel, None)
-
-
 def take_snapshot(m: Machine, pool: Pool, ds: Dataset, name: str, txg: int) -> None:
     """Snapshot one dataset as it is now."""
     if ds.tree is not None and m.space is not None:
@@ -317,43 +253,6 @@ def _unmount(call: Call, args: list[str]) -> str:
         raise Fail(f"cannot unmount '{name}': not currently mounted\n" if where else "")
     unmount_dataset(m, pool, ds, force="f" in found)
     return ""
-
-
-def _rename(call: Call, args: list[str]) -> str:
-    _, _, names = options(args, "")
-    old, new = (*names, "", "")[:2]
-    m = call.machine
-    pool, ds, snap = find(m, old)
-    if snap is not None:
-        tag = new.rpartition("@")[2]
-        if ds.snapshot(tag) is not None:
-            raise Fail(f"cannot rename '{old}': dataset already exists\n")
-        origins_follow(pool, f"{pool.full(ds)}@{snap.name}", f"{pool.full(ds)}@{tag}")
-        snap.name = tag
-        return ""
-    rel = new.partition("/")[2]
-    if new.partition("/")[0] != pool.name or not rel or not ds.rel:
-        raise Fail(f"cannot rename '{old}': datasets must be within same pool\n")
-    if rel in pool.datasets:
-        raise Fail(f"cannot rename '{old}': dataset already exists\n")
-    if rel.rpartition("/")[0] not in pool.datasets:
-        raise Fail(f"cannot create '{new}': parent does not exist\n")
-    was = ds.rel
-    for each in [ds, *pool.children(ds)]:
-        before = pool.full(each)
-        del pool.datasets[each.rel]
-        each.rel = rel + each.rel[len(was) :]
-        pool.datasets[each.rel] = each
-        for held in each.snapshots:
-            origins_follow(pool, f"{before}@{held.name}", f"{pool.full(each)}@{held.name}")
-    return ""
-
-
-def origins_follow(pool: Pool, old: str, new: str) -> None:
-    """Clones of a snapshot that is renamed stay clones of it."""
-    for ds in pool.datasets.values():
-        if ds.origin == old:
-            ds.origin = new
 
 
 def _rollback(call: Call, args: list[str]) -> str:

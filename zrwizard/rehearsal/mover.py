@@ -9,15 +9,27 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
-from dataclasses import dataclass
-from typing import NoReturn
 
 from zrwizard.rehearsal.commands import Call
 from zrwizard.rehearsal.errors import Fail
+from zrwizard.rehearsal.moverlist import (
+    FULL,
+    HOST_KEY,
+    LOGIN,
+    REFUSED,
+    UNFIT,
+    UNREACHABLE,
+    UNUSABLE,
+    Leave,
+    Next,
+    Row,
+    decide,
+    guids,
+    read_row,
+    settings,
+)
 from zrwizard.rehearsal.process import helpers, new_session
 
-CHANGED, PRUNED, UNFIT, FULL, REFUSED = 10, 11, 12, 13, 14
-UNREACHABLE, HOST_KEY, LOGIN, STOPPED, UNUSABLE = 15, 16, 17, 18, 19
 TRIES = 3
 _PROGRESS = re.compile(r"\d\d:\d\d:\d\d\t(\d+)\t.*")
 _TOLD = re.compile(r"(full|incremental|size|)\t|resume token contents:|nvlist version:")
@@ -33,47 +45,15 @@ _ENDS = (
 """What no other try would mend: the mover's status, and the words of zfs or ssh."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A dataset of the list."""
-
-    source: str
-    target: str
-    origin: str
-    points: tuple[str, ...]
-    every: bool
-    raw: bool
-    tree: bool
-    guid: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Next:
-    """What a dataset needs: nothing more, the rest of a stream, or the words of a new one."""
-
-    done: bool = False
-    token: str = ""
-    words: tuple[str, ...] = ()
-
-
-class Leave(Exception):
-    """The mover ends: exit status and its last sentence."""
-
-    def __init__(self, status: int, words: str) -> None:
-        super().__init__(words)
-        self.status = status
-
-
 class Mover:
     """One run over the list of a directory."""
 
     def __init__(self, call: Call, where: str) -> None:
         self._call, self._where, self._m = call, where, call.machine
         try:
-            self._set = _settings(self._text("settings"))
+            self._set = settings(self._text("settings"))
             rows = [line.split("\t") for line in self._text("list").splitlines()]
-            self._rows = [_row(row) for row in rows if row[0] == "stream"]
+            self._rows = [read_row(row) for row in rows if row[0] == "stream"]
             self._renames = [(row[1], row[2]) for row in rows if row[0] == "rename"]
             self._numbers = {k: int(self._set[k]) for k in ("patience", "idle", "first", "longest")}
         except (Fail, KeyError, ValueError, IndexError) as exc:
@@ -99,8 +79,10 @@ class Mover:
                 self._number, self._row, self._had, self._sent, self._size = number, row, 0, 0, 0
                 await self._bring(row)
                 self._finished += row.size
+                self._say(f"Dataset {number} of {len(self._rows)}: {row.target} is there.")
             await self._rename()
-            self._leave("All of it is there.")
+            self._row = None
+            self._leave(f"All {len(self._rows)} datasets are there.")
             return 0
         except Leave as last:
             self._leave(str(last))
@@ -224,11 +206,15 @@ class Mover:
                 continue
             if what.done:
                 return
+            if what.clear:
+                self._say(f"A tree cannot be resumed: {row.target} is destroyed and sent again.")
+                await self._sh(shlex.join(("zfs", "destroy", "-r", row.target)))
+                continue
             tries = tries if what == before else 0
             before = what
             if tries == TRIES and not what.token:
                 raise Leave(REFUSED, "The same stream failed three times.")
-            fits = tries < TRIES and (not what.token or await self._fits(what.token))
+            fits = tries < TRIES and (not what.token or await self._fits(row, what.token))
             if fits is None:
                 await self._again("A question about a resume token got no answer.")
                 continue
@@ -252,10 +238,21 @@ class Mover:
         here = await self._inventory(shlex.join((*ask, *columns, row.target)))
         if here is None:
             return None
-        if not row.tree and row.guid in _guids(here):
+        if not row.tree and row.guid in guids(here):
+            return Next(done=True)
+        if not here and await self._renamed(row):
             return Next(done=True)
         there = await self._inventory(self._far(*ask, *columns, row.source))
-        return None if there is None else _decide(row, here, there)
+        return None if there is None else decide(row, here, there)
+
+    async def _renamed(self, row: Row) -> bool:
+        """Is it there under the name that it gets in the end?"""
+        for old, new in self._renames:
+            if f"{row.target}/".startswith(f"{old}/"):
+                name = new + row.target[len(old) :]
+                text = shlex.join(("zfs", "list", "-Hp", "-t", "snapshot", "-o", "name,guid", name))
+                return row.guid in guids(await self._inventory(text) or [])
+        return False
 
     async def _inventory(self, text: str) -> list[list[str]] | None:
         status, out = await self._sh(text)
@@ -267,11 +264,14 @@ class Mover:
         self._judge(status)
         return None
 
-    async def _fits(self, token: str) -> bool | None:
+    async def _fits(self, row: Row, token: str) -> bool | None:
         """Can the sender go on with the token? None: there was no answer."""
         status, out = await self._sh(self._far("zfs", "send", "-n", "-v", "-P", "-t", token))
         found = re.search(r"^\tbytes = (0x[0-9a-f]+)$", out, re.MULTILINE)
         self._had = int(found[1], 16) if found else 0
+        guid = re.search(r"^\ttoguid = (0x[0-9a-f]+)$", out, re.MULTILINE)
+        if guid and int(guid[1], 16) == int(row.guid):
+            self._call.write(f"{self._where}/resumed", f"{row.target}\n".encode(), append=True)
         link = status != 0 and self._judge(status)
         return None if link else status == 0
 
@@ -337,62 +337,4 @@ class Mover:
             )
             if status:
                 raise Leave(REFUSED, f"{old} cannot be renamed to {new}.")
-
-
-def _settings(text: str) -> dict[str, str]:
-    return {k: v for k, _, v in (word.partition("=") for word in shlex.split(text))}
-
-
-def _row(row: list[str]) -> Row:
-    source, target, origin, points, every, raw, tree, guid, size = row[1:]
-    return Row(
-        source,
-        target,
-        "" if origin == "-" else origin,
-        tuple(points.split(",")),
-        every == "every",
-        raw == "raw",
-        tree == "tree",
-        guid,
-        int(size),
-    )
-
-
-def _guids(rows: list[list[str]]) -> list[str]:
-    return [row[1] for row in rows if "@" in row[0]]
-
-
-def _decide(row: Row, here: list[list[str]], there: list[list[str]]) -> Next:
-    last = row.points[-1]
-    own = [r for r in there if r[0].startswith(f"{row.source}@")]
-    tags = {r[0].rpartition("@")[2]: r[1] for r in own}
-    if tags.get(last) != row.guid:
-        changed = last in tags or row.guid in tags.values()
-        _leave_for(CHANGED if changed else PRUNED, f"{row.source}@{last} is not what was planned.")
-    if row.tree:
-        wanted = [r[1] for r in there if r[0].endswith(f"@{last}")]
-        done = set(wanted) <= set(_guids(here))
-        if here and not done and "/" in row.target:
-            _leave_for(UNFIT, f"Half a tree is there as {row.target}.")
-        return Next(done=True) if done else Next(words=(f"{row.source}@{last}",))
-    token = next((r[2] for r in here if r[0] == row.target), "-")
-    if token != "-":  # noqa: S105 - a resume token, no secret
-        return Next(token=token)
-    order = list(tags)
-    if not (guids := _guids(here)):
-        if here and "/" in row.target:
-            _leave_for(UNFIT, f"{row.target} exists and has no snapshot.")
-        first = row.points[0]
-        if first not in tags:
-            _leave_for(PRUNED, f"{row.source}@{first} is gone.")
-        clone = ("-i", row.origin) if row.origin else ()
-        return Next(words=(*clone, f"{row.source}@{first}"))
-    base = next((tag for tag, guid in tags.items() if guid == guids[-1]), None)
-    if base is None or order.index(base) > order.index(last):
-        _leave_for(UNFIT, f"{row.target} has a newest snapshot that does not fit.")
-    to = next(t for t in row.points if t in tags and order.index(t) > order.index(base))
-    return Next(words=("-I" if row.every else "-i", f"@{base}", f"{row.source}@{to}"))
-
-
-def _leave_for(status: int, words: str) -> NoReturn:
-    raise Leave(status, words)
+            self._say(f"{old} is called {new} now.")
