@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.mover.conftest import Make
-from tests.mover.world import World
+from tests.mover.world import SLACK, World
 from zrwizard.mover import Direction, Phase, Status
 
 BLOCK = 16384
@@ -127,7 +127,7 @@ def test_a_bandwidth_limit(make: Make) -> None:
     world = make(changes={"limit": 131072})
     world.add("old", "new", a=400_000)
     began = world.start()
-    assert began.wait(120) == 0, world.log
+    assert began.wait(SLACK) == 0, world.log
     assert world.missing() == []
     log = [line for line in world.log.splitlines() if "ataset" in line]
     first, last = (
