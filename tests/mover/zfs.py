@@ -182,7 +182,7 @@ def send(words):
                 sub = one[len(name) :]
                 heads += records(pool, one, tag, sub, base=base, every=every or tree, origin=origin)
     for head in heads:
-        head |= {"raw": "-w" in options, "options": options, "resumed": bool(resume)}
+        head |= {"options": options, "resumed": bool(resume)}
     left = sum(head["size"] - head["offset"] for head in heads)
     out = sys.stdout if "-n" in options else sys.stderr
     if resume:
@@ -285,7 +285,7 @@ def take(head, target, words):
             held = read(part(name))[: head["offset"]] if head["resumed"] else b""
             with open(part(name), "wb") as file:
                 file.write(held)
-            dataset["partial"] = {**head, "resumed": False, "offset": 0}
+            dataset["partial"] = {**head, "resumed": False, "offset": 0, "options": []}
     if head["resumed"] and mode("stuck"):
         sys.stdin.buffer.read()
         fail(says + "checksum mismatch")
