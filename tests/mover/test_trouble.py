@@ -267,6 +267,7 @@ def test_a_clean_stop(make: Make) -> None:
     assert world.run() is Status.COMPLETE
     assert world.missing() == []
     assert world.sends[-1]["offset"] > 0
+    assert (world.job / "resumed").read_text() == "new\n"
 
 
 def test_pause_and_go_on(make: Make) -> None:
