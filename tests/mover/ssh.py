@@ -6,23 +6,36 @@ the connection's master is ended. `mode/refuse` and `mode/hostkey` end every con
 """
 
 import os
-import subprocess
 import sys
 import time
-from pathlib import Path
 
-WORLD = Path(os.environ["ZR_WORLD"])
-MODE = WORLD / "mode"
+WORLD = os.environ["ZR_WORLD"]
+
+
+def mode(name):
+    return os.path.exists(f"{WORLD}/mode/{name}")
+
+
+def clear(name):
+    if mode(name):
+        os.unlink(f"{WORLD}/mode/{name}")
+
+
+def note(path, line):
+    with open(f"{WORLD}/{path}", "a") as file:
+        file.write(line)
 
 
 def first(name):
     """The first line of a mode file, used up; None where there is none."""
-    path = MODE / name
-    lines = path.read_text().split() if path.exists() else []
-    if not lines:
+    if not mode(name):
         return None
-    path.write_text("\n".join(lines[1:]))
-    return int(lines[0])
+    with open(f"{WORLD}/mode/{name}", "r+") as file:
+        lines = file.read().split()
+        file.seek(0)
+        file.truncate()
+        file.write("\n".join(lines[1:]))
+    return int(lines[0]) if lines else None
 
 
 def die(text):
@@ -31,7 +44,7 @@ def die(text):
 
 
 def hang():
-    while (MODE / "hung").exists():
+    while mode("hung"):
         time.sleep(0.05)
     die("Timeout, server backup not responding.")
 
@@ -40,26 +53,25 @@ def control(words):
     if "-O" in words:
         verb = words[words.index("-O") + 1]
         if verb == "exit":
-            (MODE / "hung").unlink(missing_ok=True)
-            (MODE / "master").unlink(missing_ok=True)
-        elif not (MODE / "master").exists():
+            clear("hung")
+            clear("master")
+        elif not mode("master"):
             die("Control socket connect(/x/cm): No such file or directory")
         sys.exit(0)
     connect()
-    (MODE / "master").touch()
-    with (WORLD / "masters").open("a") as book:
-        book.write("opened\n")
+    note("mode/master", "1")
+    note("masters", "opened\n")
     sys.exit(0)
 
 
 def connect():
-    if (MODE / "hostkey").exists():
+    if mode("hostkey"):
         die("@ REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.")
-    if (MODE / "refuse").exists():
+    if mode("refuse"):
         die("root@backup: Permission denied (publickey,keyboard-interactive).")
-    if (MODE / "down").exists():
+    if mode("down"):
         die("ssh: connect to host backup port 22: Connection refused")
-    if (MODE / "hung").exists():
+    if mode("hung"):
         hang()
 
 
@@ -76,8 +88,7 @@ def relay(source, sink, limit, stalls):
             passed += len(piece)
     finally:
         if not stalls:
-            with (WORLD / "relayed").open("a") as book:
-                book.write(f"{passed}\n")
+            note("relayed", f"{passed}\n")
     return 0
 
 
@@ -92,7 +103,9 @@ def main(words):
     sending = command.startswith("zfs send") and " -n " not in command
     receiving = command.startswith("zfs receive") and " -A " not in command
     if not sending and not receiving:
-        sys.exit(subprocess.call(["sh", "-c", command], env=environ, stdin=subprocess.DEVNULL))
+        os.execvpe("sh", ["sh", "-c", command], environ)  # noqa: S606
+    import subprocess
+
     cut, stall = first("cuts"), first("hang")
     limit = cut if cut is not None else stall
     pipes = {"stdout": subprocess.PIPE} if sending else {"stdin": subprocess.PIPE}
@@ -109,9 +122,9 @@ def main(words):
     if not cut_off:
         sys.exit(child.wait())
     if stall is not None:
-        (MODE / "hung").touch()
+        note("mode/hung", "1")
         hang()
-    (MODE / "master").unlink(missing_ok=True)
+    clear("master")
     if sending:
         child.kill()
         child.wait()

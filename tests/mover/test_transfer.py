@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.mover.conftest import Make
-from tests.mover.world import World
+from tests.mover.world import SLACK, World
 from zrwizard.mover import Direction, Phase, Status
 
 BLOCK = 16384
@@ -42,8 +42,7 @@ def test_six_datasets_with_clones(make: Make, shell: str, direction: Direction) 
     # Once more: all is there, so not a byte is sent.
     assert world.run() is Status.COMPLETE
     assert len(world.sends) == 11
-    world.until(lambda: not world.alive())
-    assert sorted(path.name for path in world.job.glob("*.[0-9]*")) == []
+    world.until(lambda: not world.alive() and not [*world.job.glob("*.[0-9]*")])
 
 
 def test_twenty_cuts(make: Make) -> None:
@@ -61,7 +60,6 @@ def test_twenty_cuts(make: Make) -> None:
     assert again <= len(cuts) * BLOCK + heads
     # A cut beyond the end of a stream is none.
     assert 15 <= world.state.retries == len(world.book("masters")) <= len(cuts)
-    assert (world.job / "resumed").read_text().splitlines() == ["new", "new/be"]
 
 
 @pytest.mark.parametrize("shell", ["ash", "bash"])
@@ -127,7 +125,7 @@ def test_a_bandwidth_limit(make: Make) -> None:
     world = make(changes={"limit": 131072})
     world.add("old", "new", a=400_000)
     began = world.start()
-    assert began.wait(120) == 0, world.log
+    assert began.wait(SLACK) == 0, world.log
     assert world.missing() == []
     log = [line for line in world.log.splitlines() if "ataset" in line]
     first, last = (

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from tests.mover.conftest import Make
-from tests.mover.world import World
+from tests.mover.world import SLACK, World
 from zrwizard.mover import Direction, Phase, Status
 
 
@@ -21,7 +21,7 @@ def cut_once(world: World, *at: int) -> None:
     world.changes = usual
     world.until(lambda: "broke off" in world.log)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == Status.STOPPED
+    assert process.wait(SLACK) == Status.STOPPED
     world.until(lambda: not world.alive())
 
 
@@ -50,7 +50,7 @@ def test_the_same_token_three_times_is_a_stall(make: Make) -> None:
     process = world.start()
     world.until(lambda: world.book("abandoned"))
     (world.root / "mode" / "stuck").unlink()
-    assert process.wait(60) == Status.COMPLETE, world.log
+    assert process.wait(SLACK) == Status.COMPLETE, world.log
     assert world.missing() == []
     assert world.book("abandoned") == ["new/x"]
     assert "The same resume token failed three times." in world.log
@@ -172,7 +172,7 @@ def test_a_login_that_is_refused_in_the_middle(make: Make) -> None:
     process = world.start()
     world.until(lambda: world.sends)
     world.mode("refuse")
-    assert process.wait(60) == Status.LOGIN, world.log
+    assert process.wait(SLACK) == Status.LOGIN, world.log
 
 
 def test_out_of_reach_for_longer_than_the_patience(make: Make) -> None:
@@ -190,7 +190,7 @@ def test_a_server_that_comes_back(make: Make) -> None:
     world.start()
     world.until(lambda: "Again in" in world.log and world.state.phase is Phase.WAITING)
     (world.root / "mode" / "down").unlink()
-    assert world.started[0].wait(60) == Status.COMPLETE, world.log
+    assert world.started[0].wait(SLACK) == Status.COMPLETE, world.log
     assert world.missing() == []
 
 
@@ -260,13 +260,14 @@ def test_a_clean_stop(make: Make) -> None:
     process = world.start()
     world.until(lambda: world.sends and world.state.sent > 0)
     process.terminate()
-    assert process.wait(60) == Status.STOPPED
+    assert process.wait(SLACK) == Status.STOPPED
     assert world.state.phase is Phase.ENDED
     world.until(lambda: not world.alive())
     world.mode("pace", "0")
     assert world.run() is Status.COMPLETE
     assert world.missing() == []
     assert world.sends[-1]["offset"] > 0
+    assert (world.job / "resumed").read_text() == "new\n"
 
 
 def test_pause_and_go_on(make: Make) -> None:
@@ -282,7 +283,7 @@ def test_pause_and_go_on(make: Make) -> None:
     world.mode("pace", "0")
     assert len(world.sends) == sent
     (world.job / "pause").unlink()
-    assert process.wait(60) == Status.COMPLETE, world.log
+    assert process.wait(SLACK) == Status.COMPLETE, world.log
     assert world.missing() == []
     assert world.sends[-1]["resumed"]
     assert world.state.retries == 0
@@ -290,7 +291,7 @@ def test_pause_and_go_on(make: Make) -> None:
 
 def test_a_list_that_is_none(make: Make) -> None:
     world = make()
-    world.start().wait(60)
+    world.start().wait(SLACK)
     (world.job / "list").write_text("nonsense\n")
     done = subprocess.run(["dash", str(world.job / "mover.sh"), str(world.job)], check=False)
     assert done.returncode == Status.UNUSABLE

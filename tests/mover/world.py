@@ -33,7 +33,7 @@ QUICK: dict[str, Any] = {
     "first": 1,
     "longest": 2,
 }
-SLACK = 120.0
+SLACK = 300.0
 
 
 @dataclass

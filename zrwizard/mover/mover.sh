@@ -22,7 +22,7 @@
 #     them (0 unknown); bytes that had come of this dataset before; planned bytes of the finished ones;
 #     streams tried again
 #   TARGET
-#   the last line of the log that was for people
+#   the last line of the log that was for people, without its time
 # exit status   0 all there; 10 source snapshot changed; 11 source snapshot or dataset gone; 12 what is on
 #   the receiving side does not fit; 13 no space or quota; 14 zfs refuses; 15 the other side out of reach
 #   for longer than the patience; 16 host key not accepted; 17 login refused; 18 stopped by a signal;
@@ -48,7 +48,9 @@ state() { # state PHASE [SENT SIZE]
         "$target" "$event" >"state.$me" && mv "state.$me" state
 }
 leave() { say "$2"; state ended; exit "$1"; }
-tell() { sed 's/^/| /' said >>log; : >said; } # what zfs and ssh said
+tell() { # what zfs and ssh said, but for the advice to do what is done here anyway
+    sed -e '/^A resuming stream can be generated/d' -e '/^ *zfs send -t /d' -e 's/^/| /' said >>log; : >said
+}
 tenths() { echo "$(($1 / 10)).$(($1 % 10))"; }
 nap() { sleep "$(tenths "$1")" 9>&- & wait $!; } # unlike a plain sleep it ends with a signal
 
