@@ -292,8 +292,7 @@ def _head(text: str, width: int) -> str:
 def _bytes_line(progress: Progress) -> str:
     got = size(progress.received)
     of = f" of {size(progress.estimate)} (estimate)" if progress.estimate else ", size not known"
-    left = told(progress.soonest, progress.latest, span)
-    return f"{got}{of}, {span(progress.elapsed)} so far, {left}"
+    return f"{got}{of}, {told(progress.soonest, progress.latest, span)}"
 
 
 def _part_line(progress: Progress, *, plain: bool) -> str:
@@ -313,6 +312,6 @@ def _current_line(progress: Progress) -> str:
             f"No byte for {span(progress.idle)}. It waits and tries; look at the network and at "
             "the server."
         )
-    done = f"{progress.finished} of {progress.streams} snapshots done, "
-    streams = done if progress.streams else ""
-    return f"{streams}now {progress.current}" if progress.current else f"{streams}waiting"
+    of = f" of {progress.streams}" if progress.streams else ""
+    done = f"{progress.finished}{of} snapshots in {span(progress.elapsed)}"
+    return f"{done}, now {progress.current}" if progress.current else done
