@@ -45,12 +45,8 @@ def _beyond(more: str, less: str, excess: float) -> list[Doubt]:
 
 def sentence(doubt: Doubt, amount: str) -> str:
     """Return the doubt for people, with its bytes as `amount`, and what is likely behind it."""
-    match (doubt.more, doubt.less):
-        case (str(more), str()) if more == NETWORK:
-            return f"The network card counted {amount} more than the stream: other traffic, too."
-        case (str(), str(less)) if less == NETWORK:
-            return (
-                f"The network card missed {amount} of the stream: not its only way, or not counted."
-            )
-        case _:
-            return f"The pool grew {amount} more than was sent: something else writes to it."
+    if doubt.more == NETWORK:
+        return f"The network card counted {amount} more than the stream: other traffic, too."
+    if doubt.less == NETWORK:
+        return f"The network card missed {amount} of the stream: it came another way as well."
+    return f"The pool grew {amount} more than was sent: something else writes to it."
