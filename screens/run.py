@@ -31,10 +31,12 @@ from zrwizard.run.events import (
     StepStarted,
     Typed,
 )
+from zrwizard.transfer.remaining import told
 
 DRAW_EVERY = 0.5
 TYPED_ROWS = 3
 CONSOLE_ROWS = 4
+PART_BAR = 16
 _STALLED = 30.0
 _ROLES = {"look": "looks", "guard": "checks", "act": "types", "proof": "proves"}
 
@@ -79,8 +81,10 @@ class RunPage(Page):
     ABOUT = (
         "The plan is being run. [ok] is done and proven, [--] was found done already, [>>] runs "
         "now, [!!] did not work, [  ] waits.\n"
-        "Bytes are counted on the machine's network interface, which carries a little more than "
-        "the data. The total is zfs send's own guess, so it is called an estimate.\n"
+        "Bytes are those of the stream as zfs counts them; the network card and the pool are "
+        "compared with them, and a difference is said. The total is zfs send's own guess, so it "
+        "is called an estimate, and the time left is a range. An x in the line of rates is a "
+        "moment without a byte.\n"
         "Leaving is safe: a transfer goes on on the machine itself, and the next start finds it "
         "and goes on. When something fails the run stops, says what happened, and what to do.\n"
         "The journal on disk is written by the run, not by this screen."
@@ -119,6 +123,7 @@ class RunPage(Page):
             yield Static("", id="bar", markup=False)
             yield Static("", id="bytes", markup=False)
             yield Static("", id="rate", markup=False)
+            yield Static("", id="part", markup=False)
             yield Static("", id="current", markup=False)
         with Vertical(id="console"):
             for row in range(CONSOLE_ROWS):
@@ -255,6 +260,7 @@ class RunPage(Page):
         self._put("#bytes", _bytes_line(progress))
         rate = f"{size(progress.rate)}/s, average {size(progress.average)}/s "
         self._put("#rate", rate + spark(progress.rates, width + 6 - len(rate), plain=plain))
+        self._put("#part", _part_line(progress, plain=plain))
         self._put("#current", _current_line(progress))
 
     def _draw_console(self) -> None:
@@ -284,10 +290,20 @@ def _head(text: str, width: int) -> str:
 
 
 def _bytes_line(progress: Progress) -> str:
-    got = f"{size(progress.received)} received"
+    got = size(progress.received)
     of = f" of {size(progress.estimate)} (estimate)" if progress.estimate else ", size not known"
-    eta = f", about {span(progress.eta)} to go" if progress.eta is not None else ""
-    return f"{got}{of}{eta}, {span(progress.elapsed)} so far"
+    return f"{got}{of}, {told(progress.soonest, progress.latest, span)}"
+
+
+def _part_line(progress: Progress, *, plain: bool) -> str:
+    """Return the line of the dataset that is received, with a small bar of its own."""
+    if not progress.part:
+        return ""
+    got, guess = progress.part_received, progress.part_estimate
+    fraction = min(1.0, got / guess) if guess else None
+    of = f"{size(got)} of {size(guess)}" if guess else size(got)
+    count = f"{progress.part_number} of {progress.parts}"
+    return f"{bar(fraction, PART_BAR, plain=plain)} dataset {count}, {of}: {progress.part}"
 
 
 def _current_line(progress: Progress) -> str:
@@ -296,5 +312,6 @@ def _current_line(progress: Progress) -> str:
             f"No byte for {span(progress.idle)}. It waits and tries; look at the network and at "
             "the server."
         )
-    streams = f"{progress.finished} of {progress.streams}: " if progress.streams else ""
-    return f"{streams}{progress.current or 'waiting for the first stream'}"
+    of = f" of {progress.streams}" if progress.streams else ""
+    done = f"{progress.finished}{of} snapshots in {span(progress.elapsed)}"
+    return f"{done}, now {progress.current}" if progress.current else done

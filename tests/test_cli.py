@@ -363,6 +363,12 @@ def test_the_rehearsal_runs_unattended() -> None:
     }
     shown = [event for event in events if event["event"] == "Progress"]
     assert all(0 <= (event["fraction"] or 0) <= 1 for event in shown)
+    received = [event["received"] for event in shown]
+    assert received == sorted(received)
+    last_one = shown[-1]
+    assert (last_one["counted"], last_one["sent"]) == ("stream", last_one["received"])
+    assert last_one["part_number"] == last_one["parts"] > 1
+    assert last_one["doubts"] == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,7 +106,14 @@ def test_anything_else_is_refused(confirm: str | None) -> None:
 
 # --- printing ----------------------------------------------------------------------------------
 
-VIEW = Progress("pull", 300, 1000, 9, 0.3, 100.0, 90.0, 7.0, 0.0, "zroot/usr", 2, 9, 3.0)
+VIEW = replace(
+    Progress("pull", 300, 1000, 9, 0.3, 100.0, 90.0, 7.0, 0.0, "zroot/usr", 2, 9, 3.0),
+    soonest=6.0,
+    latest=8.5,
+    part="zroot/usr",
+    part_number=2,
+    parts=4,
+)
 EVENTS: tuple[Event, ...] = (
     RunStarted("Restore", 2, True),
     StepStarted("a", "disk", "Wipe", "It must go.", "erases", 1, 2),
@@ -164,15 +172,20 @@ def test_progress_now_and_then_or_on_one_line() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({}, "300 B, 30% of an estimated 1000 B, 100 B/s, about 7 s left, stream 2/9, zroot/usr"),
+        (
+            {},
+            "300 B, 30% of an estimated 1000 B, 100 B/s, 6 s to 8 s left, dataset 2/4, stream 2/9, "
+            "zroot/usr",
+        ),
+        ({"soonest": 7.0, "latest": 7.2}, "100 B/s, about 7 s left"),
+        ({"latest": None}, "at least 6 s left"),
+        ({"soonest": None}, "time left unknown"),
         ({"fraction": None}, "300 B received, total unknown"),
         ({"idle": 30.0}, "no byte for 30 s"),
         ({"fraction": 1.0}, "ended: 300 B received in 3 s"),
     ],
 )
 def test_an_estimate_is_called_one(change: dict[str, object], said: str) -> None:
-    from dataclasses import replace
-
     assert said in progress_line(replace(VIEW, **change))  # type: ignore[arg-type]
 
 

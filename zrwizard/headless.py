@@ -27,6 +27,7 @@ from zrwizard.run.events import (
     to_dict,
 )
 from zrwizard.secrets import Secret, Secrets, unfit
+from zrwizard.transfer.remaining import told
 from zrwizard.wizard import Back, Confirmed, MissingAnswer, Stop
 
 _SHOWN_LINES = 12
@@ -196,14 +197,15 @@ def progress_line(view: Progress) -> str:
         head = f"ended: {size(view.received)} received in {duration(view.elapsed)}"
     else:
         about = size(view.estimate or 0)
-        head = f"{size(view.received)}, {view.fraction:.0%} of an estimated {about}"
+        head = f"{size(view.received)}, {int(view.fraction * 100)}% of an estimated {about}"
     parts = [head]
     if view.fraction != 1.0:
         parts.append(f"{size(view.rate)}/s")
-        if view.eta is not None:
-            parts.append(f"about {duration(view.eta)} left")
+        parts.append(told(view.soonest, view.latest, duration))
         if view.idle >= 10:
             parts.append(f"no byte for {duration(view.idle)}")
+    if view.parts:
+        parts.append(f"dataset {view.part_number}/{view.parts}")
     parts.append(f"stream {view.finished}/{view.streams}")
     if view.current:
         parts.append(view.current)

@@ -78,13 +78,22 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """One dataset of a transfer: its name where it is received, and its estimated bytes."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Transfer:
     """A long job, run detached on the target as `job` and polled.
 
     `text` is the whole job script; `reset` clears what an earlier, broken try left (run only when
     this run itself had started the transfer before). `estimate` is the stream's size in bytes as
     `zfs send -nvP` guesses it, None where unknown; `streams` the number of streams expected;
-    `nic` the interface whose netstat counters are watched; `pool` the pool that grows.
+    `nic` the interface whose netstat counters are watched; `pool` the pool that grows; `shares`
+    are the datasets in it, for their own progress.
     """
 
     text: str
@@ -94,6 +103,7 @@ class Transfer:
     estimate: int | None
     streams: int
     reset: str
+    shares: tuple[Share, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,6 +374,8 @@ def _step(row: dict[str, Any]) -> Step:
         action["answers"] = tuple(Answer(**answer) for answer in action["answers"])
     if kind is Local:
         action["detail"] = tuple(action["detail"])
+    if kind is Transfer:
+        action["shares"] = tuple(Share(**share) for share in action.get("shares", ()))
     return Step(
         phase=Phase(row.pop("phase")),
         danger=Danger(row.pop("danger")),

@@ -17,11 +17,18 @@ def bar(fraction: float | None, width: int, *, plain: bool) -> str:
     return done * filled + rest * (width - filled)
 
 
-def spark(rates: Sequence[float], width: int, *, plain: bool) -> str:
-    """Return the last rates as a line of `width` cells, the newest at the right."""
+def spark(rates: Sequence[float | None], width: int, *, plain: bool) -> str:
+    """Return the last rates as a line of `width` cells, the newest at the right.
+
+    None is a moment of a stall, and drawn as an `x`.
+    """
     glyphs = _PLAIN if plain else _FULL
     last = list(rates[-width:]) if width > 0 else []
-    top = max(last, default=0.0)
-    steps = len(glyphs) - 1
-    marks = [glyphs[max(1, round(rate / top * steps)) if rate > 0 else 0] for rate in last]
-    return "".join(marks).rjust(width)
+    top = max((rate for rate in last if rate is not None), default=0.0)
+    return "".join(_cell(rate, top, glyphs) for rate in last).rjust(width)
+
+
+def _cell(rate: float | None, top: float, glyphs: Sequence[str]) -> str:
+    if rate is None:
+        return "x"
+    return glyphs[max(1, round(rate / top * (len(glyphs) - 1)))] if rate > 0 else glyphs[0]

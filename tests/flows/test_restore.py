@@ -26,6 +26,7 @@ from zrwizard.flows.moves import (
     Stuck,
 )
 from zrwizard.flows.restore import KEYS, RESTORE
+from zrwizard.plan import Transfer, from_json
 
 
 def full(world: World, **changes: str) -> Answers:
@@ -140,6 +141,19 @@ def test_prepared_steps_are_part_of_the_plan() -> None:
     for prepared in (m.plan for m in world.moves if isinstance(m, Prepare)):
         for step in prepared.steps:
             assert step.id in ids
+
+
+def test_the_transfer_knows_its_datasets_and_survives_json() -> None:
+    world = World(target("blank"))
+    move = world.walk(full(world))
+    assert isinstance(move, Review)
+    (transfer,) = [s.action for s in move.plan.steps if isinstance(s.action, Transfer)]
+    names = [share.name for share in transfer.shares]
+    assert names[0] == "zroot"
+    assert len(set(names)) == len(names) > 1
+    assert all(name.startswith("zroot/") for name in names[1:])
+    assert sum(share.size for share in transfer.shares) == transfer.estimate
+    assert from_json(move.plan.to_json()) == move.plan
 
 
 # --- network --------------------------------------------------------------------------------------

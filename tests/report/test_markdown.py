@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from zrwizard.report.markdown import duration, render, size
 from zrwizard.run import journal
 from zrwizard.run.events import (
     Answered,
+    Doubt,
     Event,
     Exit,
     Note,
@@ -68,6 +70,23 @@ def test_a_run_that_went_well(tmp_path: Path) -> None:
     assert "Beware of the dog \\| cat." in text
     assert "ifconfig_" in text
     assert "incremental" in text
+
+
+def test_it_says_by_what_the_bytes_were_counted(tmp_path: Path) -> None:
+    view = replace(
+        VIEW,
+        counted="stream",
+        sent=3 << 30,
+        network=7 << 30,
+        parts=5,
+        doubts=(Doubt("network", "stream", 3 << 30),),
+    )
+    text = report(tmp_path, view, end(Exit.DONE))
+    assert "17 of 17 streams in 5 datasets, 3.0 GiB received" in text
+    assert "Received bytes are those of the stream" in text
+    assert "The network card counted 7.0 GiB." in text
+    assert "The network card counted 3.0 GiB more than the stream" in text
+    assert "Received bytes are the network card's count" not in text
 
 
 def test_a_run_that_failed(tmp_path: Path) -> None:

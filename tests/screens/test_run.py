@@ -47,6 +47,14 @@ def progress(n: int, total: int = 100, **more: Any) -> Progress:
         "streams": 3,
         "elapsed": 61.0,
         "rates": tuple(float(i % 9) * MIB for i in range(40)),
+        "soonest": 70.0,
+        "latest": 85.0,
+        "counted": "stream",
+        "part": "zroot/usr/home",
+        "part_number": 2,
+        "parts": 3,
+        "part_received": n * MIB // 2,
+        "part_estimate": total * MIB // 2,
     }
     return Progress(**{**values, **more})
 
@@ -210,7 +218,8 @@ def test_a_whole_run(drive: Any, plan: Any, tmp_path: Any) -> None:
         start(desk, plan, 2)
         desk.emit(progress(42))
         steps[1].wait(10)
-        desk.emit(progress(43, idle=120.0))
+        rates = (None if 20 < i < 30 else 1.0 * MIB for i in range(40))
+        desk.emit(progress(43, idle=120.0, soonest=None, latest=None, rates=tuple(rates)))
         steps[2].wait(10)
         desk.emit(StepFailed("pull", "The server closed the stream.", "Start it again."))
         return RunFinished(1, "The server closed the stream.", "Start it again.", str(report), 99)
@@ -223,9 +232,10 @@ def test_a_whole_run(drive: Any, plan: Any, tmp_path: Any) -> None:
         await d.see("Next: Carry the key over.")
         await d.see("If it stops here the disk is empty or half prepared")
         steps[0].set()
-        await d.see("42.0 MiB received of 100.0 MiB (estimate), about 1 min 15 s to go")
+        await d.see("42.0 MiB of 100.0 MiB (estimate), 1 min 10 s to 1 min 25 s left")
         await d.see("12.5 MiB/s, average 11.0 MiB/s")
-        await d.see("1 of 3: zroot/usr/home@deep")
+        await d.see("dataset 2 of 3, 21.0 MiB of 50.0 MiB: zroot/usr/home")
+        await d.see("1 of 3 snapshots in 1 min 01 s, now zroot/usr/home@deep")
         await d.see("42 %")
         await d.see("[--] Carry the key over")
         await d.snapshot("run")
@@ -235,6 +245,8 @@ def test_a_whole_run(drive: Any, plan: Any, tmp_path: Any) -> None:
         await d.press("t")
         steps[1].set()
         await d.see("No byte for 2 min 00 s.")
+        await d.see("x" * 9)
+        await d.see("time left unknown")
         steps[2].set()
         await d.see("[!!] It did not work (1 min 39 s)")
         await d.see("Now: Start it again.")

@@ -62,6 +62,8 @@ def test_bars() -> None:
     assert bar(7.0, 4, plain=False) == "████"
     assert spark((0.0, 1.0, 2.0), 5, plain=True) == "   =@"
     assert spark((), 3, plain=False) == "   "
+    assert spark((1.0, None, 0.0, 1.0), 5, plain=True) == " @x @"
+    assert spark((None, None), 3, plain=False) == " xx"
 
 
 def test_every_action_has_a_key_that_any_terminal_can_send() -> None:

@@ -42,7 +42,7 @@ def test_the_meter_adds_the_rows_up(shell: RealShell) -> None:
 
 
 def test_a_look_at_nothing_sees_nothing(shell: RealShell) -> None:
-    assert look(shell, "pull") == poll.Look(None, None, None, False, None, b"")
+    assert look(shell, "pull") == poll.Look(None, None, None, False, None, 0, b"")
 
 
 def test_a_look_sees_everything_in_one_go(shell: RealShell) -> None:
@@ -52,7 +52,7 @@ def test_a_look_sees_everything_in_one_go(shell: RealShell) -> None:
     while shell.job("pull").running:
         pass
     seen = look(shell, "pull")
-    assert seen == poll.Look(77, 5, 123456, seen.alive, 7, b"one\ntwo\n")
+    assert seen == poll.Look(77, 5, 123456, seen.alive, 7, 8, b"one\ntwo\n")
     assert look(shell, "pull", 4).log == b"two\n"
     assert look(shell, "pull", 8).log == b""
 
@@ -60,13 +60,34 @@ def test_a_look_sees_everything_in_one_go(shell: RealShell) -> None:
 def test_the_log_comes_in_pieces(shell: RealShell) -> None:
     where = Path(poll.job_dir(shell.home, "pull"))
     where.mkdir(parents=True)
-    data = bytes(range(256)) * 300
+    # Lines of odd lengths and odd letters, so that the pieces end anywhere.
+    data = b"".join(b"cannot %s \xc3\xa4 \xff\n" % (b"x" * (n % 97)) for n in range(3000)) + b"end"
     (where / "log").write_bytes(data)
-    got = b""
-    while piece := look(shell, "pull", len(got)).log:
-        assert len(piece) <= poll.LOG_PIECE
-        got += piece
+    got, at = b"", 0
+    while (seen := look(shell, "pull", at)).log:
+        assert at < seen.end <= at + poll.LOG_PIECE
+        got, at = got + seen.log, seen.end
     assert got == data
+    assert at == len(data)
+
+
+def test_rows_of_progress_stay_where_they_are(shell: RealShell) -> None:
+    where = Path(poll.job_dir(shell.home, "pull"))
+    where.mkdir(parents=True)
+    log = "full\ttank@a\t900\nincremental\ta\ttank@b c\t77\nsize\t977\n"
+    log += "".join(f"12:00:{n:02}\t{n * 15}\ttank@a\n" for n in range(60))
+    log += "receiving full stream of tank@a into zroot@a\n"
+    log += "12:01:00\t895\ttank@a\n12:01:01\t900\ttank@a\n12:01:02\t7\ttank@b c\ncannot x\n12:0"
+    (where / "log").write_text(log)
+    seen = look(shell, "pull")
+    assert seen.end == len(log)
+    assert seen.log.decode() == (
+        "12:00:59\t885\ttank@a\n"
+        "receiving full stream of tank@a into zroot@a\n"
+        "12:01:01\t900\ttank@a\n"
+        "12:01:02\t7\ttank@b c\ncannot x\n12:0"
+    )
+    assert len(poll.poll_command(shell.home, "pull", 10**9)) < 100 + len(shell.home)
 
 
 @pytest.mark.parametrize(
@@ -84,4 +105,4 @@ def test_any_answer_is_understood_or_ignored(out: bytes) -> None:
 
 @given(st.binary(max_size=100))
 def test_the_log_is_exact(log: bytes) -> None:
-    assert poll.parse_poll(b"net 1 2\nused\nalive\nrc\nlog\n" + log).log == log
+    assert poll.parse_poll(b"net 1 2\nused\nalive\nrc\nend 5\nlog\n" + log).log == log

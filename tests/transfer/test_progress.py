@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zrwizard.run.events import Progress
-from zrwizard.transfer.progress import HOLD, Meter, Sample
+from zrwizard.transfer.progress import HOLD, Meter, Part, Sample
 
 counters = st.none() | st.integers(min_value=-(2**40), max_value=2**64)
 samples = st.lists(
@@ -17,6 +17,15 @@ samples = st.lists(
         at=st.floats(min_value=0, max_value=1e7, allow_nan=False),
         net=counters,
         used=counters,
+        sent=counters,
+        part=st.none()
+        | st.builds(
+            Part,
+            name=st.sampled_from("ab"),
+            number=st.integers(min_value=0, max_value=9),
+            received=st.integers(min_value=0, max_value=2**64),
+            estimate=st.integers(min_value=0, max_value=2**64),
+        ),
         finished=st.integers(min_value=-3, max_value=50),
         current=st.text(max_size=10),
     ),
@@ -27,6 +36,7 @@ meters = st.builds(
     step=st.just("pull"),
     estimate=st.none() | st.integers(min_value=0, max_value=2**60),
     streams=st.integers(min_value=0, max_value=20),
+    parts=st.integers(min_value=0, max_value=5),
     before=st.floats(min_value=0, max_value=1e6),
 )
 
@@ -46,13 +56,24 @@ def test_numbers_are_never_impossible(meter: Meter, looks: list[Sample]) -> None
     for view in shown:
         assert view.fraction is None or 0.0 <= view.fraction <= 1.0
         assert view.received >= 0
-        for number in (view.rate, view.average, view.idle, view.elapsed, *view.rates):
+        rates = [rate for rate in view.rates if rate is not None]
+        for number in (view.rate, view.average, view.idle, view.elapsed, *rates):
             assert math.isfinite(number)
             assert number >= 0
         assert view.eta is None or (math.isfinite(view.eta) and view.eta >= 0)
         assert view.finished >= 0
+        assert view.part_received >= 0
+        assert not view.parts or 0 <= view.part_number <= view.parts
+        assert all(doubt.excess > 0 for doubt in view.doubts)
+        if view.eta is not None:
+            assert view.soonest is not None
+            assert (
+                0 <= view.soonest <= view.eta <= (view.latest or math.inf) + 1e-9 or view.eta == 0
+            )
         assert not view.streams or view.finished <= view.streams
     assert all(view.fraction is None or view.fraction <= HOLD for view in shown[:-1])
+    bytes_shown = [view.received for view in shown]
+    assert bytes_shown == sorted(bytes_shown)
     assert shown[-1].fraction == 1.0
 
 
@@ -125,3 +146,59 @@ def test_a_transfer_found_again_counts_its_earlier_time() -> None:
     meter = meter.add(Sample(at=5.0, net=1000_000)).add(Sample(at=6.0, net=1010_000))
     assert meter.show().elapsed == 101
     assert meter.show().average == 10_000
+
+
+def test_the_streams_own_count_goes_before_the_network_cards() -> None:
+    meter = Meter("pull", 10_000_000, 1)
+    for second in range(7):
+        meter = meter.add(Sample(float(second), net=1_100_000 * second, sent=1_000_000 * second))
+    view = meter.show()
+    assert (view.counted, view.received, view.fraction) == ("stream", 6_000_000, 0.6)
+    assert (view.sent, view.network) == (6_000_000, 6_600_000)
+    assert view.doubts == ()
+    assert view.rate == 1_000_000
+
+
+def test_the_rate_now_is_even_though_the_counters_move_once_a_second() -> None:
+    meter = Meter("pull", None, 1)
+    for look in range(12):
+        at = look * 2.3
+        meter = meter.add(Sample(at, sent=1_000_000 * int(at)))
+        if at >= 7:
+            assert 750_000 <= meter.show().rate <= 1_250_000
+
+
+def test_strangers_bytes_do_not_hide_a_stall_and_it_is_marked() -> None:
+    meter = Meter("pull", None, 1)
+    for second in range(5):
+        meter = meter.add(Sample(float(second), net=10**6 * second, sent=10**6 * second))
+    for second in range(5, 20):
+        meter = meter.add(Sample(float(second), net=10**6 * second, sent=4_000_000))
+    view = meter.show()
+    assert view.idle == 15
+    assert view.rates.count(None) == 6
+    assert view.rates[-6:] == (None,) * 6
+    meter = meter.add(Sample(20.0, sent=5_000_000))
+    assert meter.show().idle == 0
+    assert meter.show().rates[-1] is not None
+
+
+def test_a_dataset_counts_from_nought_and_never_back() -> None:
+    meter = Meter("pull", None, 1, parts=2)
+    seen = []
+    for at, part in enumerate(
+        [Part("a", 1, 50, 90), Part("a", 1, 40, 90), Part("b", 2, 1, 9), None]
+    ):
+        meter = meter.add(Sample(float(at), part=part))
+        view = meter.show()
+        seen.append((view.part, view.part_number, view.part_received, view.part_estimate))
+    assert seen == [("a", 1, 50, 90), ("a", 1, 50, 90), ("b", 2, 1, 9), ("b", 2, 1, 9)]
+
+
+def test_traffic_of_others_is_told_with_its_size() -> None:
+    meter = Meter("pull", None, 1)
+    for second in range(60):
+        meter = meter.add(Sample(float(second), net=3 * 10**7 * second, sent=10**6 * second))
+    (doubt,) = meter.show().doubts
+    assert (doubt.more, doubt.less) == ("network", "stream")
+    assert 10**9 < doubt.excess < 3 * 10**7 * 59

@@ -6,7 +6,7 @@ from zrwizard.flows import shtext
 from zrwizard.flows.choices import Choices
 from zrwizard.flows.disk_steps import guard, only_our_rows
 from zrwizard.freebsd import cksum, sh, ssh, tree, zfs, zfs_receive, zfs_send, zpool
-from zrwizard.plan import Command, Danger, Phase, Step, Transfer
+from zrwizard.plan import Command, Danger, Phase, Share, Step, Transfer
 
 ALTROOT = "/mnt"
 
@@ -74,6 +74,7 @@ def transfer_steps(choices: Choices) -> tuple[Step, ...]:
                 estimate=source.estimate.total,
                 streams=len(tree.sent_snapshots(source.tree, source.root, source.tag)),
                 reset=_reset(choices),
+                shares=_shares(choices),
             ),
             danger=Danger.CHANGES,
             look=unless_finished(choices, snapshots_are_there(choices)),
@@ -85,6 +86,18 @@ def transfer_steps(choices: Choices) -> tuple[Step, ...]:
             proof=snapshots_are_there(choices),
             proof_timeout=300,
         ),
+    )
+
+
+def _shares(choices: Choices) -> tuple[Share, ...]:
+    source = choices.source
+    sizes: dict[str, int] = {}
+    for stream in source.estimate.streams:
+        name = stream.snapshot.partition("@")[0]
+        sizes[name] = sizes.get(name, 0) + stream.bytes
+    return tuple(
+        Share(tree.renamed(dataset.name, source.root, choices.pool), sizes.get(dataset.name, 0))
+        for dataset in tree.sent_datasets(source.tree, source.root, source.tag)
     )
 
 

@@ -40,8 +40,11 @@ class Estimate:
 
 
 def replicate(snapshot: str) -> str:
-    """Command: one stream with the snapshot's tree, properties and older snapshots."""
-    return sh.command("zfs", "send", "-R", snapshot)
+    """Command: one stream with the snapshot's tree, properties and older snapshots.
+
+    Its standard error tells the progress, for `zfs_send_progress`.
+    """
+    return sh.command("zfs", "send", "-v", "-P", "-R", snapshot)
 
 
 def estimate(snapshot: str) -> str:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zrwizard.plan import Edit, Fetch, Local, Plan, Send, Step, from_json
-from zrwizard.run.events import Exit
+from zrwizard.run.events import Doubt, Exit
 from zrwizard.run.journal import MAIN
+from zrwizard.transfer.crosscheck import NETWORK, POOL, STREAM, sentence
 
 _WORDS = {
     Exit.DONE: "done",
@@ -158,14 +159,34 @@ def _sent(story: Story) -> str:
         whole = "" if view.get("fraction") == 1.0 else " so far"
         lines.append(
             f"* {_label(story, step)}: {view['finished']} of "
-            f"{_plural(view['streams'], 'stream', 'streams')}{whole}, "
+            f"{_plural(view['streams'], 'stream', 'streams')}{_datasets(view)}{whole}, "
             f"{size(view['received'])} received{guess} in {duration(view['elapsed'])}, "
             f"{size(view['average'])}/s on average."
         )
-        if view.get("used"):
-            lines.append(f"* The pool holds {size(view['used'])}.")
-    lines += ["", "Received bytes are the network card's count: ssh's overhead is in them.", ""]
+        lines += [f"* {sentence}" for sentence in _counters(view)]
+    lines.append("")
     return "\n".join(lines)
+
+
+def _datasets(view: Mapping[str, Any]) -> str:
+    return f" in {_plural(view['parts'], 'dataset', 'datasets')}" if view.get("parts") else ""
+
+
+def _counters(view: Mapping[str, Any]) -> list[str]:
+    """Return what each counter of a transfer said; they come from three places."""
+    said = []
+    if view.get("counted") == STREAM:
+        said.append("Received bytes are those of the stream, as zfs counts them.")
+    elif view.get("counted") == NETWORK:
+        said.append("Received bytes are the network card's count: ssh's overhead is in them.")
+    elif view.get("counted") == POOL:
+        said.append("Received bytes are the pool's growth: nothing else could be read.")
+    if view.get("sent") and view.get("network"):
+        said.append(f"The network card counted {size(view['network'])}.")
+    if view.get("used"):
+        said.append(f"The pool holds {size(view['used'])}.")
+    said += [sentence(Doubt(**doubt), size(doubt["excess"])) for doubt in view.get("doubts", ())]
+    return said
 
 
 def _changed(story: Story, plan: Plan) -> str:

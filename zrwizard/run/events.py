@@ -79,13 +79,29 @@ class StepFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """A transfer's state. Bytes are raw; `fraction` is None while unknown, never above 1.
+class Doubt:
+    """Two counters differ by more than they may: `more` is `excess` bytes above `less`.
 
-    `received` is what the NIC has counted since the start (it holds ssh's overhead), `estimate`
-    the size that `zfs send -nvP` guessed, `used` the pool's growth, `rate` bytes a second now,
-    `average` bytes a second since the start, `eta` seconds or None, `idle` seconds without a
-    byte, `finished`/`streams` count streams, `rates` the last rates for a sparkline.
+    What is known to lie between the two is taken off already. Each is stream, network or pool.
+    """
+
+    more: str
+    less: str
+    excess: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A transfer's state. Bytes and seconds are raw; `fraction` is None while unknown, never > 1.
+
+    `received` never falls; `counted` says by what it was counted: the sender's own count of the
+    stream, the network card (which holds ssh's overhead) or the growth of the pool. `estimate` is
+    the size that `zfs send -nvP` guessed, `used` what the pool holds, `rate` bytes a second now,
+    `average` since the start, `eta` seconds or None, between `soonest` and `latest` (None: nobody
+    can say), `idle` seconds without a byte. `finished`/`streams` count streams, `current` is the
+    snapshot that is received. `part` is its dataset, number `part_number` of `parts`, with its own
+    bytes. `rates` are the last rates for a sparkline, None where it stood still. `sent` and
+    `network` are those two counters, `doubts` where they do not fit together.
     """
 
     step: str
@@ -101,7 +117,18 @@ class Progress:
     finished: int
     streams: int
     elapsed: float
-    rates: tuple[float, ...] = ()
+    rates: tuple[float | None, ...] = ()
+    soonest: float | None = None
+    latest: float | None = None
+    counted: str = ""
+    sent: int | None = None
+    network: int | None = None
+    part: str = ""
+    part_number: int = 0
+    parts: int = 0
+    part_received: int = 0
+    part_estimate: int = 0
+    doubts: tuple[Doubt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 Everything that a look wants comes back in one round trip of the console, in data mode. The bytes
 that the NIC receives are summed by a second detached job, so that no counter is lost between two
-looks and nothing but one small line is kept.
+looks and nothing but one small line is kept. Of the rows that zfs send adds to the log each second
+only the newest of a snapshot is fetched.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from zrwizard.freebsd import netstat
+from zrwizard.freebsd import netstat, zfs_send_progress
 from zrwizard.freebsd.sh import quote
 
-LOG_PIECE = 16384
-"""Bytes of the job's log that one look fetches."""
+LOG_PIECE = 65536
+"""Bytes of the log that one look reads; most of them are progress, and stay where they are."""
 METER_SUFFIX = "-meter"
 _INTEGER = re.compile(r"\d{1,20}", re.ASCII)
 
@@ -25,7 +26,8 @@ class Look:
 
     `net` bytes received by the NIC since the meter began, `seconds` rows of netstat(1) since
     then, `used` bytes in the pool, `alive` whether the job's process exists, `rc` its exit status
-    once it has ended, `log` the bytes of the log from the asked offset on.
+    once it has ended, `log` what is new in the log from the asked offset up to `end`, its rows of
+    progress thinned out. `end` is 0 where nothing is new.
     """
 
     net: int | None
@@ -33,6 +35,7 @@ class Look:
     used: int | None
     alive: bool
     rc: int | None
+    end: int
     log: bytes
 
 
@@ -70,11 +73,12 @@ def poll_path(home: str, job: str) -> str:
 
 
 def poll_script(home: str, job: str, pool: str) -> str:
-    """Return the sh text of one look; $1 is the first byte of the log that is wanted, from 1.
+    """Return the sh text of one look; $1 is how many bytes of the log are known already.
 
     It is kept in a file on the target, so that a look costs one short line on the console.
     """
     where = job_dir(home, job)
+    log = quote(where + "/log")
     return "\n".join(
         (
             f"echo net $(cat {quote(total_path(home, job))} 2>/dev/null)",
@@ -82,8 +86,14 @@ def poll_script(home: str, job: str, pool: str) -> str:
             f"echo alive $(kill -0 $(cat {quote(where + '/pid')} 2>/dev/null) 2>/dev/null "
             "&& echo 1)",
             f"echo rc $(cat {quote(where + '/rc')} 2>/dev/null)",
+            # The log grows meanwhile; only what it holds now is looked at.
+            f"new=$(($({{ wc -c < {log}; }} 2>/dev/null) - $1))",
+            f'[ "$new" -lt {LOG_PIECE} ] || new={LOG_PIECE}',
+            '[ "$new" -gt 0 ] || exit 0',
+            "echo end $(($1 + new))",
             "echo log",
-            f"tail -c +$1 {quote(where + '/log')} 2>/dev/null | head -c {LOG_PIECE}",
+            f'{{ tail -c +$(($1 + 1)) {log} | head -c "$new"; echo .; }} | '
+            + zfs_send_progress.digest(),
             "",
         )
     )
@@ -91,7 +101,7 @@ def poll_script(home: str, job: str, pool: str) -> str:
 
 def poll_command(home: str, job: str, offset: int) -> str:
     """Return the command that looks, with the log from byte `offset` (0: the beginning) on."""
-    return f"sh {quote(poll_path(home, job))} {offset + 1}"
+    return f"sh {quote(poll_path(home, job))} {offset}"
 
 
 def parse_poll(out: bytes) -> Look:
@@ -114,6 +124,7 @@ def parse_poll(out: bytes) -> Look:
         used=_number(values.get("used", []), 0),
         alive=values.get("alive") == ["1"],
         rc=_number(values.get("rc", []), 0),
+        end=_number(values.get("end", []), 0) or 0,
         log=log,
     )
 

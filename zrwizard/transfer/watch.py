@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import codecs
 import threading
 import time
 from collections.abc import Callable
 
 from zrwizard.console.errors import Cancelled, ConsoleError, NoAnswer
+from zrwizard.freebsd import size
 from zrwizard.freebsd.zfs_receive import ReceiveLog
+from zrwizard.freebsd.zfs_send_progress import SendLog
 from zrwizard.plan import Transfer
-from zrwizard.run.events import Answered, Event, Note, Typed
+from zrwizard.run.events import Answered, Doubt, Event, Note, Typed
 from zrwizard.shell.api import Job, Shell
-from zrwizard.transfer import poll
-from zrwizard.transfer.progress import Meter, Sample
+from zrwizard.transfer import crosscheck, poll
+from zrwizard.transfer.counting import sample
+from zrwizard.transfer.progress import Meter
 
 STALL = 60.0
 """Seconds without a byte after which the operator is told."""
 _DEAF = 3
 """Looks in a row without an answer after which the console counts as gone."""
-_POLL_TIMEOUT = 60.0
+_POLL_TIMEOUT = 120.0
 _TAIL = 4000
 
 
@@ -49,6 +53,7 @@ class Watcher:
         self._cancel = cancel
         self._interval = interval
         self._meter_job = action.job + poll.METER_SUFFIX
+        self._doubted: set[tuple[str, str]] = set()
         self.log = ""
 
     def begin(self, begun_before: bool) -> None:
@@ -80,33 +85,28 @@ class Watcher:
         started = time.monotonic()
         self._place()
         meter: Meter | None = None
-        feed = ReceiveLog()
+        sent, received = SendLog(), ReceiveLog()
+        # A piece of the log may end in the middle of a letter.
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         offset = 0
         stalled = False
         while True:
             look = self._look(offset)
-            offset += len(look.log)
-            text = look.log.decode("utf-8", "replace")
-            self.log = (self.log + text)[-_TAIL:]
-            feed = feed.feed(text)
-            meter = meter or Meter(
-                self._step,
-                self._action.estimate,
-                self._action.streams,
-                before=float(look.seconds or 0),
-            )
-            meter = meter.add(
-                Sample(
-                    time.monotonic(),
-                    net=look.net,
-                    used=look.used,
-                    finished=len(feed.finished),
-                    current=feed.current.target if feed.current else "",
-                )
-            )
-            more = len(look.log) >= poll.LOG_PIECE
-            status = None if more else self._ended(look)
+            # A log that was not read to its end says nothing yet about now.
+            more = look.end - offset >= poll.LOG_PIECE
+            offset = max(offset, look.end)
+            sent = sent.feed(decode(look.log))
+            received = received.feed(sent.said)
+            self.log = (self.log + sent.said)[-_TAIL:]
+            if more:
+                self._pause(0)
+                continue
+            status = self._ended(look)
+            meter = meter or self._meter(look)
+            seen = time.monotonic()
+            meter = meter.add(sample(seen, look, sent, received, self._action.shares))
             if status is not None:
+                self.log = (self.log + sent.partial)[-_TAIL:]
                 meter = meter.end() if status == 0 else meter
                 self._emit(meter.show())
                 self._finish(status, time.monotonic() - started)
@@ -114,11 +114,25 @@ class Watcher:
             view = meter.show()
             self._emit(view)
             stalled = self._stall(view.idle, stalled)
-            if not more and self._cancel.wait(self._interval):
-                raise Cancelled(
-                    "Stopped watching; the transfer goes on on the target by itself.",
-                    "Start the same command again: it finds the transfer and goes on watching.",
-                )
+            self._doubt(view.doubts)
+            self._pause(self._interval)
+
+    def _meter(self, look: poll.Look) -> Meter:
+        action = self._action
+        return Meter(
+            self._step,
+            action.estimate,
+            action.streams,
+            parts=len(action.shares),
+            before=float(look.seconds or 0),
+        )
+
+    def _pause(self, seconds: float) -> None:
+        if self._cancel.wait(seconds):
+            raise Cancelled(
+                "Stopped watching; the transfer goes on on the target by itself.",
+                "Start the same command again: it finds the transfer and goes on watching.",
+            )
 
     def _place(self) -> None:
         """Put the text of a look into a file on the target."""
@@ -199,6 +213,13 @@ class Watcher:
                 "warning",
             )
         return True
+
+    def _doubt(self, doubts: tuple[Doubt, ...]) -> None:
+        for doubt in doubts:
+            pair = (doubt.more, doubt.less)
+            if pair not in self._doubted:
+                self._doubted.add(pair)
+                self._note(crosscheck.sentence(doubt, size.human(doubt.excess)), "warning")
 
     def _note(self, text: str, level: str = "info") -> None:
         self._emit(Note(text, level))

@@ -1,0 +1,56 @@
+"""The bytes of a stream and of its datasets, out of the two logs that tell of them."""
+
+from __future__ import annotations
+
+from zrwizard.freebsd.zfs_receive import ReceiveLog
+from zrwizard.freebsd.zfs_send_progress import SendLog
+from zrwizard.plan import Share
+from zrwizard.transfer.counting import sample
+from zrwizard.transfer.poll import Look
+from zrwizard.transfer.progress import Part, Sample
+
+LOOK = Look(5000, 3, 700, True, None, 0, b"")
+SHARES = (Share("zroot", 2048), Share("zroot/home", 9000))
+FIRST = (
+    "receiving full stream of tank@a into zroot@a\n"
+    "received 1.50K stream in 0.10 seconds (15K/sec)\n"
+)
+SECOND = "receiving full stream of tank/home@a into zroot/home@a\n"
+
+
+def see(log: str, shares: tuple[Share, ...] = SHARES) -> Sample:
+    sent = SendLog().feed(log)
+    return sample(7.0, LOOK, sent, ReceiveLog().feed(sent.said), shares)
+
+
+def test_nothing_is_known_before_anything_came() -> None:
+    assert see("") == Sample(7.0, net=5000, used=700)
+
+
+def test_a_snapshot_of_less_than_a_second_is_told_by_the_receiver() -> None:
+    seen = see(FIRST)
+    assert (seen.sent, seen.finished, seen.current) == (1536, 1, "")
+    assert seen.part == Part("zroot", 1, 1536, 2048)
+
+
+def test_what_is_on_its_way_is_told_by_the_sender() -> None:
+    seen = see(FIRST + SECOND + "00:00:01\t4000\ttank/home@a\n")
+    assert (seen.sent, seen.finished, seen.current) == (5536, 1, "zroot/home@a")
+    assert seen.part == Part("zroot/home", 2, 4000, 9000)
+
+
+def test_a_sender_ahead_of_the_receiver_is_believed() -> None:
+    row = "00:00:01\t4000\ttank/home@a\n00:00:02\t10\ttank/home@b\n"
+    assert see(FIRST + SECOND + row).sent == 4010
+
+
+def test_later_snapshots_of_a_dataset_add_up() -> None:
+    log = FIRST + SECOND + "received 2K stream in 0.1 seconds (15K/sec)\n"
+    log += "receiving incremental stream of tank/home@b into zroot/home@b\n"
+    seen = see(log + "00:00:01\t100\ttank/home@b\n")
+    assert seen.part == Part("zroot/home", 2, 2148, 9000)
+    assert seen.sent == 1536 + 2148
+
+
+def test_a_dataset_that_the_plan_does_not_know_has_no_bar() -> None:
+    assert see(SECOND, shares=()).part is None

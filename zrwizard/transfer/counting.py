@@ -1,0 +1,57 @@
+"""One look at a transfer and the logs so far become a sample, in the bytes of the stream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zrwizard.freebsd.zfs_receive import ReceiveLog
+from zrwizard.freebsd.zfs_send_progress import SendLog
+from zrwizard.plan import Share
+from zrwizard.transfer.poll import Look
+from zrwizard.transfer.progress import Part, Sample
+
+
+def sample(
+    at: float, look: Look, sent: SendLog, received: ReceiveLog, shares: Sequence[Share]
+) -> Sample:
+    """Return what is known at the monotonic time `at`, in seconds.
+
+    The sender tells each second how much of a snapshot went out, the receiver how much a finished
+    one was. A snapshot of less than a second is told by the receiver only, and one whose end is
+    on its way by the sender only: neither count is too high, so the higher one is taken.
+    """
+    present = received.current
+    begun = sent.bytes if present is not None and present.source == sent.snapshot else 0
+    total = max(sent.total, received.bytes + begun)
+    return Sample(
+        at,
+        net=look.net,
+        used=look.used,
+        sent=total or None,
+        finished=len(received.finished),
+        current=present.target if present is not None else "",
+        part=_part(received, begun, shares),
+    )
+
+
+def _part(received: ReceiveLog, begun: int, shares: Sequence[Share]) -> Part | None:
+    """Return the dataset of the stream that is received, or was received last."""
+    stream = received.current or (received.finished[-1].stream if received.finished else None)
+    if stream is None:
+        return None
+    name = _dataset(stream.target)
+    place = next((n for n, share in enumerate(shares, 1) if share.name == name), 0)
+    if not place:
+        return None
+    count = begun
+    for done in reversed(received.finished):
+        # Streams of one dataset follow each other.
+        if _dataset(done.stream.target) != name:
+            break
+        count += done.bytes
+    reached = {_dataset(done.stream.target) for done in received.finished} | {name}
+    return Part(name, len(reached), count, shares[place - 1].size)
+
+
+def _dataset(snapshot: str) -> str:
+    return snapshot.partition("@")[0]
