@@ -62,3 +62,14 @@ def test_the_previews_table_has_figures_from_the_text_to_the_screen(tmp_path: Pa
     # Everything is open, so there is a row for each path, and for the directories that lead there.
     assert figures["screen"]["rows"] == figures["tree"]["rows"] >= figures["tree"]["paths"] > 3900
     assert 0 < figures["screen"]["first"] < figures["screen"]["over"]
+
+
+def test_the_plannings_table_has_figures(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "tests.bench.planning", "--datasets", "50", "--snapshots", "20"]
+    words += ["--unjudged", "--json", str(tmp_path / "figures.json")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^parse and decompose +\d+\.\d\d +\d+\.\d\d +\d+$", done.stdout, re.M)
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["split"]["lines"] == figures["plan"]["lines"] == 1050
+    assert (figures["plan"]["streams"], figures["plan"]["clones"]) == (50, 5)

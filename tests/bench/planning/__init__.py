@@ -1,0 +1,1 @@
+"""A thousand datasets with a thousand snapshots each, from the listing to the streams."""
