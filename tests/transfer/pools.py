@@ -65,7 +65,7 @@ class Pool:
         origin, parent = self.sets[owner], self.sets.get(name.rpartition("/")[0])
         if name in self.sets or parent is None or parent.kind != "filesystem":
             raise Impossible(name)
-        if origin.key != parent.key:
+        if origin.key not in (None, parent.key):
             raise Impossible("a clone has the key of its origin, and inherits it")
         self.sets[name] = Data(origin.kind, origin=guid, key=origin.key)
 

@@ -173,8 +173,12 @@ def test_any_forest_comes_as_a_whole(data: st.DataObject) -> None:
     for name in sorted(pool.sets):
         if name == ROOT or name not in missing:
             pool.snapshot(name, TAG)
-    if data.draw(st.booleans()):
-        everywhere(pool, "later")
+    for _ in range(data.draw(st.integers(0, 8))):
+        with suppress(Impossible):
+            maker.step()
+    for name in sorted({ROOT} | data.draw(st.sets(st.sampled_from(sorted(pool.sets))))):
+        with suppress(Impossible):
+            pool.snapshot(name, TAG)
     target = data.draw(st.sampled_from(["zroot", "zroot/old/a"]))
     made = check(pool, target, data.draw(st.sampled_from(History)))
     for kind in {note.kind for note in made.notes}:
@@ -261,26 +265,64 @@ def test_an_encryption_root_comes_with_its_heirs() -> None:
 
 def test_an_encryption_root_whose_heir_lacks_the_snapshot_comes_one_by_one() -> None:
     pool = source()
-    for name in ("home", "home/ann", "home/tmp"):
+    for name in ("home", "home/ann", "home/ann/mail", "home/tmp"):
         pool.create(f"{ROOT}/{name}", encrypted=name == "home")
     everywhere(pool, "a")
-    for name in ("", "/home", "/home/ann"):
+    for name in ("", "/home", "/home/ann", "/home/ann/mail"):
         pool.snapshot(ROOT + name, TAG)
     made = check(pool, "zroot", History.ALL)
-    assert [stream.tree for stream in made.streams] == [False] * 3
+    assert [stream.tree for stream in made.streams] == [False] * 4
     assert {note.kind for note in made.notes} == {Kind.LEFT_OUT, Kind.OWN_ROOT}
 
 
-def test_two_subtrees_that_build_upon_each_other_are_taken_apart() -> None:
+def test_an_encryption_root_that_builds_upon_others_comes_one_by_one() -> None:
     pool = source()
-    pool.create(f"{ROOT}/e", encrypted=True)
-    for name in ("e/one", "e/one/in", "e/two"):
-        pool.create(f"{ROOT}/{name}")
-    for top in ("one", "two"):
-        pool.sets[f"{ROOT}/e/{top}"].key = f"{ROOT}/e/{top}"
-    pool.sets[f"{ROOT}/e/one/in"].key = f"{ROOT}/e/one"
+    for name in ("plain", "e", "e/in"):
+        pool.create(f"{ROOT}/{name}", encrypted=name == "e")
+    everywhere(pool, "a")
+    pool.clone(guid(pool, f"{ROOT}/plain@a"), f"{ROOT}/e/clone")
     everywhere(pool, TAG)
-    check(pool, "zroot", History.ALL)
+    made = check(pool, "zroot", History.ALL)
+    assert [stream.tree for stream in made.streams] == [False] * 5
+    assert [(note.kind, note.dataset) for note in made.notes] == [(Kind.OWN_ROOT, f"{ROOT}/e")]
+
+
+def test_a_root_that_was_promoted_away_comes_whole() -> None:
+    pool = source()
+    pool.snapshot(ROOT, "a")
+    pool.clone(guid(pool, f"{ROOT}@a"), f"{ROOT}/c")
+    pool.promote(f"{ROOT}/c")
+    everywhere(pool, TAG)
+    made = check(pool, "zroot", History.ALL)
+    assert [(stream.target, stream.origin) for stream in made.streams] == [
+        ("zroot", None),
+        ("zroot/c", None),
+    ]
+    assert [(note.kind, note.dataset) for note in made.notes] == [(Kind.WHOLE, ROOT)]
+
+
+def test_two_are_put_aside_one_in_the_other() -> None:
+    pool = source()
+    for top, child in (("p", "p/c"), ("p/c/x", "p/c/x/d")):
+        pool.create(f"{ROOT}/{top}")
+        pool.snapshot(f"{ROOT}/{top}", "a")
+        pool.clone(guid(pool, f"{ROOT}/{top}@a"), f"{ROOT}/{child}")
+        pool.promote(f"{ROOT}/{child}")
+    everywhere(pool, TAG)
+    made = check(pool, "zroot", History.ALL)
+    assert [new for _, new in made.renames] == ["zroot/p/c", "zroot/p/c/x/d"]
+
+
+def test_a_clone_of_a_snapshot_newer_than_the_chosen_one_comes_whole() -> None:
+    pool = source()
+    pool.create(f"{ROOT}/be")
+    everywhere(pool, TAG)
+    pool.snapshot(f"{ROOT}/be", "after")
+    pool.clone(guid(pool, f"{ROOT}/be@after"), f"{ROOT}/new")
+    pool.snapshot(f"{ROOT}/new", TAG)
+    made = check(pool, "zroot", History.ALL)
+    assert [stream.origin for stream in made.streams] == [None] * 3
+    assert [(note.kind, note.dataset) for note in made.notes] == [(Kind.WHOLE, f"{ROOT}/new")]
 
 
 def test_what_does_not_travel_is_said() -> None:

@@ -172,24 +172,27 @@ class _Work:
                 continue
             inside = [other for other in self._all if below(other, name)]
             heirs = any(self._all[other].root == holding.root for other in inside if other != name)
-            # Such a stream fails on a dataset without the snapshot, or whose origin is missing.
-            possible = all(
-                other in self._sent and (other in self._origins or not self._all[other].origin)
-                for other in inside
-            )
+            # Such a stream fails on a dataset without the snapshot, or whose origin is not there;
+            # one that needed others before it could wait for what waits for it.
+            possible = all(other in self._sent and self._within(other, name) for other in inside)
             if heirs and possible:
                 trees.add(name)
             elif heirs:
-                self._own_root(name)
+                self._note(
+                    Kind.OWN_ROOT,
+                    name,
+                    f"What inherits the key of {name} comes one by one, and each becomes an "
+                    "encryption root of its own, with the same key (undone by zfs load-key and "
+                    "zfs change-key -i).",
+                )
         return trees
 
-    def _own_root(self, name: str) -> None:
-        self._note(
-            Kind.OWN_ROOT,
-            name,
-            f"What inherits the key of {name} comes one by one, and each becomes an encryption "
-            "root of its own, with the same key (undone by zfs load-key and zfs change-key -i).",
-        )
+    def _within(self, name: str, tree: str) -> bool:
+        """Whether `name` builds upon nothing, or upon what lies in `tree` and is sent."""
+        origin = self._origins.get(name)
+        if origin is None:
+            return self._all[name].origin is None
+        return below(origin[0], tree)
 
     def _unit(self, name: str) -> str:
         """The dataset whose stream brings `name`."""
@@ -230,13 +233,8 @@ class _Work:
                 break
             path.append(following)
         circle = path[path.index(following) :]
-        child = next((unit for unit in circle if not origins[unit] & left), None)
-        if child is None:
-            # Origins alone make no circle, but those of two subtrees may.
-            tree = next(unit for unit in circle if unit in self._trees)
-            self._trees.discard(tree)
-            self._own_root(tree)
-            return
+        # Origins alone make no circle: each is older than what was cloned from it.
+        child = next(unit for unit in circle if not origins[unit] & left)
         taken = {*self._aside.values(), *map(self._final, self._sent)}
         number = 1
         while (aside := f"{self._target}/{_ASIDE}-{number}") in taken:
