@@ -24,7 +24,7 @@ async def remote(call: Call, target: Target, door: Door, command: str) -> int:
     wire = Wire(m, card)
 
     async def out(data: bytes) -> None:
-        while m.cable_cut:
+        while m.cable_cut and not wire.carries:
             await asyncio.sleep(0.05)
         card.receive(len(data))
         await call.out(data)

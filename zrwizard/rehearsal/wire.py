@@ -23,10 +23,13 @@ class Wire:
     """The connection was reset: the client ends."""
     stopped: bool = False
     """Nothing passes any more."""
+    carries: bool = False
+    """A stream goes over it: what the card has counted of that has arrived."""
 
     async def carry(self, size: int) -> int:
         """How many of `size` bytes pass, once some can; after a reset none ever can."""
         m = self.machine
+        self.carries = True
         while self.stopped or m.cable_cut:
             await asyncio.sleep(0.02)
         passed = size
