@@ -287,6 +287,22 @@ def test_an_encryption_root_that_builds_upon_others_comes_one_by_one() -> None:
     assert [(note.kind, note.dataset) for note in made.notes] == [(Kind.OWN_ROOT, f"{ROOT}/e")]
 
 
+def test_an_encryption_root_with_a_circle_in_it_comes_one_by_one() -> None:
+    pool = source()
+    for name in ("e", "e/p"):
+        pool.create(f"{ROOT}/{name}", encrypted=name == "e")
+    pool.snapshot(f"{ROOT}/e/p", "a")
+    pool.clone(guid(pool, f"{ROOT}/e/p@a"), f"{ROOT}/e/p/c")
+    pool.promote(f"{ROOT}/e/p/c")
+    everywhere(pool, TAG)
+    made = check(pool, "zroot", History.ALL)
+    assert [stream.tree for stream in made.streams] == [False] * 4
+    assert [(note.kind, note.dataset) for note in made.notes] == [
+        (Kind.OWN_ROOT, f"{ROOT}/e"),
+        (Kind.ASIDE, f"{ROOT}/e/p/c"),
+    ]
+
+
 def test_a_root_that_was_promoted_away_comes_whole() -> None:
     pool = source()
     pool.snapshot(ROOT, "a")

@@ -103,6 +103,7 @@ class _Work:
         self._sent = self._chosen()
         self._origins = self._built_upon()
         self._trees = self._whole_trees()
+        self._units = self._all_units()
         self._aside: dict[str, str] = {}
 
     def done(self) -> Decomposition:
@@ -172,10 +173,7 @@ class _Work:
                 continue
             inside = [other for other in self._all if below(other, name)]
             heirs = any(self._all[other].root == holding.root for other in inside if other != name)
-            # Such a stream fails on a dataset without the snapshot, or whose origin is not there;
-            # one that needed others before it could wait for what waits for it.
-            possible = all(other in self._sent and self._within(other, name) for other in inside)
-            if heirs and possible:
+            if heirs and self._in_one(inside, name):
                 trees.add(name)
             elif heirs:
                 self._note(
@@ -187,6 +185,18 @@ class _Work:
                 )
         return trees
 
+    def _in_one(self, inside: list[str], tree: str) -> bool:
+        """Whether one stream can bring what lies in `tree`.
+
+        It fails on a dataset without the snapshot, or whose origin is not there, and on those that
+        wait for each other; one that needed others before it could wait for what waits for it.
+        """
+        if not all(name in self._sent and self._within(name, tree) for name in inside):
+            return False
+        parents = {name: self._all[name].parent for name in inside if name != tree}
+        origins = {name: _one(self._origins.get(name, (None, 0))[0]) for name in inside}
+        return len(_sorted(inside, parents, origins)) == len(inside)
+
     def _within(self, name: str, tree: str) -> bool:
         """Whether `name` builds upon nothing, or upon what lies in `tree` and is sent."""
         origin = self._origins.get(name)
@@ -194,9 +204,13 @@ class _Work:
             return self._all[name].origin is None
         return below(origin[0], tree)
 
-    def _unit(self, name: str) -> str:
-        """The dataset whose stream brings `name`."""
-        return next((tree for tree in self._trees if below(name, tree)), name)
+    def _all_units(self) -> dict[str, str]:
+        """The dataset whose stream brings it, for each that is sent."""
+        units: dict[str, str] = {}
+        for name in self._sent:
+            above = units.get(self._all[name].parent)
+            units[name] = above if above in self._trees else name
+        return units
 
     # -- the order --------------------------------------------------------------------------------
 
@@ -207,14 +221,14 @@ class _Work:
         aside then, and gets its name in the end. (`zfs send -R` cannot send such a tree at all.)
         """
         while True:
-            units = list(dict.fromkeys(map(self._unit, self._sent)))
+            units = list(dict.fromkeys(self._units.values()))
             origins: dict[str, set[str]] = {unit: set() for unit in units}
             for name, (dataset, _) in self._origins.items():
-                origins[self._unit(name)].add(self._unit(dataset))
+                origins[self._units[name]].add(self._units[dataset])
             for unit in units:
                 origins[unit].discard(unit)
             parents = {
-                unit: self._unit(self._all[unit].parent)
+                unit: self._units[self._all[unit].parent]
                 for unit in units
                 if unit != self._root and unit not in self._aside
             }
@@ -270,7 +284,7 @@ class _Work:
                 points[name].add(0)
         if self._history is History.CHOSEN:
             for dataset, at in self._origins.values():
-                if self._unit(dataset) not in self._trees:
+                if self._units[dataset] not in self._trees:
                     points[dataset].add(at)
         return points
 
