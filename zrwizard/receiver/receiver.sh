@@ -176,10 +176,10 @@ receive() { # receive REQUEST...
     until_ 10 test -s "$W/guard" || { rm -rf "$W"; die 74 "No guardian starts, so nothing was opened."; }
     (exec 9>&-; work) &
     wait $!; status=$?; exec 9>&-
-    is "$(cat "$W/guard" 2>/dev/null)" "$token" || { "$@" "$0" "$name" guard "$me" 3<&- </dev/null >/dev/null 2>&1 & }
+    until_ 1 test ! -d "$W" || is "$(cat "$W/guard" 2>/dev/null)" "$token" || # one that is killed is not gone at once
+        { "$@" "$0" "$name" guard "$me" 3<&- </dev/null >/dev/null 2>&1 & }
     until_ 60 test ! -d "$W" || die 74 "The disk does not go; the server goes on trying."
-    case $verb:$status in hold:0) echo closed ;; *:1[34]?) echo "zr-receiver: A signal ended it." >&2 ;; esac
-    exit "$status"
+    case $verb:$status in hold:0) echo closed ;; *:1[34]?) echo "zr-receiver: A signal ended it." >&2 ;; esac; exit "$status"
 }
 told() { read -r status <&4 || [ ! -d "$RUN/$host/open" ] || ! alive "$host"; }
 fetch() { start "$host" want/read dd bs=1 count=65537 "$@" <&3 2>"$want/count"; } # a byte more than a key has
