@@ -163,7 +163,7 @@ def _sent(story: Story) -> str:
             f"{size(view['received'])} received{guess} in {duration(view['elapsed'])}, "
             f"{size(view['average'])}/s on average."
         )
-        lines += [f"* {sentence}" for sentence in _counters(view)]
+        lines += [f"* {said}" for said in _counters(view)]
     lines.append("")
     return "\n".join(lines)
 

@@ -220,13 +220,12 @@ class _Work:
         After `zfs promote` a parent may be a clone of what lies below it: one of them is received
         aside then, and gets its name in the end. (`zfs send -R` cannot send such a tree at all.)
         """
-        while True:
-            units = list(dict.fromkeys(self._units.values()))
-            origins: dict[str, set[str]] = {unit: set() for unit in units}
-            for name, (dataset, _) in self._origins.items():
+        units = list(dict.fromkeys(self._units.values()))
+        origins: dict[str, set[str]] = {unit: set() for unit in units}
+        for name, (dataset, _) in self._origins.items():
+            if self._units[name] != self._units[dataset]:
                 origins[self._units[name]].add(self._units[dataset])
-            for unit in units:
-                origins[unit].discard(unit)
+        while True:
             parents = {
                 unit: self._units[self._all[unit].parent]
                 for unit in units

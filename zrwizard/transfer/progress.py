@@ -130,11 +130,8 @@ class Meter:
         return replace(self, ended=True, rate=0.0)
 
     def _bytes(self) -> int:
-        if self.sent is not None:
-            return self.sent
-        if self.net is not None:
-            return self.net
-        return self._grown() or 0
+        counters = {STREAM: self.sent, NETWORK: self.net, POOL: self._grown()}
+        return counters.get(self.counted) or 0
 
     def _grown(self) -> int | None:
         if self.used is None or self.used_first is None:
