@@ -14,13 +14,13 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.geometry import Region
-from textual.screen import ModalScreen
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
 from screens.desk import HandsOn, Take, TakeOver
 from screens.keys import key_bytes, paste_bytes
+from screens.pane import Pane
 from screens.style import printable
 from zrwizard.console.look import Look, Row
 from zrwizard.console.vtstream import View
@@ -124,7 +124,7 @@ class Terminal(Widget):
         return Strip.join([before, Strip(marked), after]).adjust_cell_length(width, base)
 
 
-class HandsOnScreen(ModalScreen[str], inherit_bindings=False):
+class HandsOnScreen(Pane[str], inherit_bindings=False):
     """Dismissed when the console was given back; with a sentence where it could not be taken."""
 
     CSS_PATH = "handson.tcss"

@@ -7,16 +7,16 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from screens.commands import Command
+from screens.pane import Pane
 from screens.widgets.choices import Choices
 from screens.widgets.lines import Lines, Row
 from zrwizard.flows.moves import Option
 
 
-class HelpScreen(ModalScreen[str]):
+class HelpScreen(Pane[str]):
     """Dismissed with the name of the command to do, or an empty string."""
 
     CSS_PATH = "help.tcss"

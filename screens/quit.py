@@ -7,11 +7,12 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from screens.pane import Pane
 
-class QuitScreen(ModalScreen[bool]):
+
+class QuitScreen(Pane[bool]):
     """Dismissed with True for leaving."""
 
     CSS_PATH = "quit.tcss"

@@ -301,7 +301,7 @@ def _part_line(progress: Progress, *, plain: bool) -> str:
         return ""
     got, guess = progress.part_received, progress.part_estimate
     fraction = min(1.0, got / guess) if guess else None
-    of = f"{size(got)} of {size(guess)}" if guess else size(got)
+    of = f"{size(got)} of about {size(guess)}" if guess else size(got)
     count = f"{progress.part_number} of {progress.parts}"
     return f"{bar(fraction, PART_BAR, plain=plain)} dataset {count}, {of}: {progress.part}"
 

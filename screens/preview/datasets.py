@@ -8,9 +8,9 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from screens.pane import Pane
 from screens.preview.model import Comparison, Progress
 from screens.style import printable
 from screens.widgets.lines import Lines, Row
@@ -18,7 +18,7 @@ from screens.words import size
 from zrwizard.preview.events import Coverage, Fate
 
 
-class DatasetsScreen(ModalScreen[None]):
+class DatasetsScreen(Pane[None]):
     """A list over the tree's page."""
 
     CSS_PATH = "datasets.tcss"

@@ -9,11 +9,15 @@ import pytest
 
 from screens.handson import Terminal
 from screens.keys import key_bytes, paste_bytes
+from screens.pane import Pane
 from screens.style import Style
 from zrwizard.console.errors import NoAnswer
 from zrwizard.console.vtstream import View, Vt
-from zrwizard.flows.moves import Enter
+from zrwizard.flows.moves import Choose, Enter, Option
 
+CHOICE = Choose(
+    "disk", "disk", "Which disk?", "Pick one.", (Option("ada0", "ada0", ("ada0",)),), ("DISK",)
+)
 ASK = Enter("server.host", "source", "Backup server?", "Its name.")
 
 
@@ -89,6 +93,29 @@ def test_keys_go_to_the_console_until_it_is_given_back(drive: Any, done: Any) ->
         await d.press("ctrl+right_square_bracket")
         await d.see("Backup server?")
         assert hands[0].back
+
+    drive(work, story)
+
+
+@pytest.mark.parametrize("key", ["ctrl+o", "question_mark", "ctrl+q"])
+def test_what_is_dismissed_twice_takes_no_page_away(drive: Any, done: Any, key: str) -> None:
+    def work(desk: Any) -> Any:
+        desk.take = lambda rows, _columns: FakeHands(threading.RLock(), rows)
+        desk.ask(CHOICE, None)
+        return done
+
+    async def story(d: Any) -> None:
+        await d.see("Which disk?")
+        await d.see("^o by hand")
+        page = d.app.screen
+        await d.press(key)
+        await d.until(lambda: isinstance(d.app.screen, Pane), "the pane")
+        pane = d.app.screen
+        # A key and the clock see in the same moment that it is over.
+        pane.dismiss(None)
+        pane.dismiss(None)
+        await d.see("Which disk?")
+        assert d.app.screen is page
 
     drive(work, story)
 
