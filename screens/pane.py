@@ -18,4 +18,4 @@ class Pane(ModalScreen[T]):
 
         Textual takes whatever lies on top away, which would then be the page.
         """
-        return super().dismiss(result) if self.is_active else AwaitComplete.nothing()
+        return super().dismiss(result) if self.is_active else AwaitComplete()
