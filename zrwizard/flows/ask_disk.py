@@ -6,7 +6,7 @@ import re
 
 from zrwizard.facts import DiskFacts, Hold, TargetFacts, Use
 from zrwizard.flows.asking import Due, Talk
-from zrwizard.flows.choices import Place, Source
+from zrwizard.flows.choices import Place
 from zrwizard.flows.disk_steps import ALIGN, ALIGN_BOOT
 from zrwizard.flows.moves import Ask, Choose, Enter, Option, Stuck
 from zrwizard.freebsd import layout, size
@@ -19,6 +19,7 @@ BOOT_BYTES = 512 * 1024
 EFI_BYTES = 260 * 1024 * 1024
 # zpool(8) refuses devices below 64 MiB; a pool that small would hold next to nothing.
 SMALLEST_POOL = 128 * 1024 * 1024
+_LONGEST_NAME = 255  # zfsconcepts(7): of a dataset or a snapshot
 _POOL = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _RESERVED = re.compile(r"(?:mirror|raidz|draid|spare|log|cache|special|dedup)[0-9.-]*")
 _SENTENCES = {
@@ -32,9 +33,8 @@ _SENTENCES = {
 }
 
 
-def place(talk: Talk, target: TargetFacts, source: Source) -> Place:
-    """Return the disk and the table that it will get."""
-    need = needed(source)
+def place(talk: Talk, target: TargetFacts, need: int) -> Place:
+    """Return the disk and the table that it will get; its pool has room for `need` bytes."""
     question = _question(target, need)
     value = talk.answers.get(question.key)
     if value is None:
@@ -46,16 +46,6 @@ def place(talk: Talk, target: TargetFacts, source: Source) -> Place:
     swap, planned = _swap(talk, target, disk, need)
     sizes: tuple[int | None, ...] = (BOOT_BYTES, EFI_BYTES, *([swap] if swap else []), None)
     return Place(disk, identity(disk), planned, sizes)
-
-
-def needed(source: Source) -> int:
-    """Return the bytes that the pool must have room for.
-
-    The smaller of what the tree takes on the server and what its stream is guessed to be: the
-    first counts newer snapshots too, the second is not compressed.
-    """
-    root = next(row for row in source.tree.datasets if row.name == source.root)
-    return min(root.used, source.estimate.total)
 
 
 def identity(disk: DiskFacts) -> Identity:
@@ -295,8 +285,8 @@ def _bad_swap(text: str, disk: DiskFacts) -> str | None:
     return f"{text} is too little for swap." if 0 < count < ALIGN else None
 
 
-def pool(talk: Talk, target: TargetFacts) -> str:
-    """Return the new pool's name."""
+def pool(talk: Talk, target: TargetFacts, longest: int) -> str:
+    """Return the new pool's name; what lies in it adds up to `longest` bytes to a name."""
     return talk.enter(
         Enter(
             key="target.pool",
@@ -306,11 +296,16 @@ def pool(talk: Talk, target: TargetFacts) -> str:
             default="zroot",
             example="zroot",
         ),
-        lambda text: _bad_pool(text, target),
+        lambda text: _bad_pool(text, target, longest),
     )
 
 
-def _bad_pool(text: str, target: TargetFacts) -> str | None:
+def _bad_pool(text: str, target: TargetFacts, longest: int) -> str | None:
+    if len(text) + longest > _LONGEST_NAME:
+        return (
+            f"With {text!r} the longest name would have {len(text) + longest} bytes; ZFS takes "
+            f"{_LONGEST_NAME}."
+        )
     if not _POOL.fullmatch(text) or _RESERVED.fullmatch(text):
         return f"{text!r} cannot be the name of a pool."
     if any(found.name == text for found in target.pools):
