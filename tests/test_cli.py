@@ -314,6 +314,8 @@ def test_a_snapshot_that_a_dataset_lacks_is_restored_without_it(
         assert "has no @2025-08-08-deep and is not sent." in out
         assert not made.would_boot()
 
+
+def test_a_disk_that_changes_between_review_and_run(
     home: Path,
     machines: Rehearsal,
     monkeypatch: pytest.MonkeyPatch,
