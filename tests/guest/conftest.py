@@ -62,6 +62,15 @@ class Pair:
         return self.target
 
 
+    def restart_server(self) -> Guest:
+        """Power hostB off and on; its pools are on its disks, and are not imported."""
+        machine = self.server.machine
+        self.server.stop()
+        self.server = Guest(self.image, machine, self.wire, self.directory)
+        self.server.wait_ready()
+        return self.server
+
+
 @pytest.fixture(scope="session")
 def guest_image() -> Image:
     """The built image; skips, or fails if guests are required."""
@@ -83,7 +92,10 @@ def guests(guest_image: Image) -> Iterator[Pair]:
             "hostB",
             wire_end=0,
             options={"host": "hostB", "ip": f"{SERVER_ADDRESS}/24", "sshd": "1"},
-            disks=((directory / "server.img", 2 * GIB, "ZRBACKUP01"),),
+            disks=(
+                (directory / "server.img", 2 * GIB, "ZRBACKUP01"),
+                (directory / "wood.img", GIB, "ZRBACKUP02"),
+            ),
         )
         host_b = Guest(guest_image, server, wire, directory)
         pair = Pair(guest_image, directory, wire, host_b, host_b)
@@ -95,5 +107,5 @@ def guests(guest_image: Image) -> Iterator[Pair]:
             yield pair
         finally:
             pair.target.stop()
-            host_b.stop()
+            pair.server.stop()
             wire.close()

@@ -211,7 +211,7 @@ class Guest:
 
     @property
     def qmp_path(self) -> Path:
-        """QEMU's own monitor, of a machine with `forwards`."""
+        """QEMU's own monitor."""
         return self._socket_path.with_suffix(".qmp")
 
     def _network(self, ends: Sequence[int]) -> Iterator[str]:
@@ -222,7 +222,7 @@ class Guest:
         else:
             ports = (f",hostfwd=tcp:127.0.0.1:{a}-:{b}" for a, b in machine.forwards)
             yield from ("-netdev", "user,id=n0,restrict=off" + "".join(ports))
-            yield from ("-qmp", f"unix:{self.qmp_path},server=on,wait=off")
+        yield from ("-qmp", f"unix:{self.qmp_path},server=on,wait=off")
         yield from ("-device", f"virtio-net-pci,id=nic0,netdev=n0,romfile=,mac={mac}")
 
     def _command(self, image: Image, ends: Sequence[int]) -> Sequence[str]:

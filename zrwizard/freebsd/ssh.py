@@ -142,7 +142,8 @@ def words(session: Session) -> list[str]:
 
 def login(session: Session) -> str:
     """Command for the terminal: ask for what is needed, then stay as master in the background."""
-    return sh.join([*words(session), "-o", "ControlMaster=yes", "-fN", ALIAS])
+    # Unlike `yes`, `auto` removes the socket of a master that was killed, and takes its place.
+    return sh.join([*words(session), "-o", "ControlMaster=auto", "-fN", ALIAS])
 
 
 def check(session: Session) -> str:

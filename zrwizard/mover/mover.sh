@@ -144,7 +144,8 @@ again() { # again SENTENCE: waits longer each time, until the patience is over
     nap "$wait"
     wait=$((wait * 2)); [ "$wait" -le "$longest" ] || wait=$longest
     [ "$shared" = no ] || ask master control -O check "$host" || {
-        ask master control -o ControlMaster=yes -fN "$host" && say "The connection is open again." && return
+        # Unlike yes, auto removes the socket of a master that was killed, and takes its place.
+        ask master control -o ControlMaster=auto -fN "$host" && say "The connection is open again." && return
         cat master.said >>said
         judge 255
     }

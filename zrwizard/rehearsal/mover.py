@@ -190,7 +190,7 @@ class Mover:
         ssh, host = self._set["ssh"], shlex.quote(self._set["host"])
         if self._set["shared"] == "yes" and (await self._sh(f"{ssh} -O check {host}"))[0]:
             self._said.clear()
-            status, _ = await self._sh(f"{ssh} -o ControlMaster=yes -fN {host}")
+            status, _ = await self._sh(f"{ssh} -o ControlMaster=auto -fN {host}")
             if status == 0:
                 self._say("The connection is open again.")
             else:

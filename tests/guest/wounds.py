@@ -1,0 +1,140 @@
+"""Ways in which a transfer is cut, each really done to the machines; afterwards it goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from zrwizard.mover import Phase
+
+from .conftest import Pair
+from .knox import unplugged
+from .moving import HOME, Move
+
+SERVER_POOLS = (
+    "kldload -n zfs; zpool import -N -f -d /dev/vdb wood && zpool import -N -f -d /dev/gpt hostA"
+)
+TARGET_POOL = "kldload -n zfs; zpool import -N -f -d /dev/vda copy"
+Wound = Callable[[Move], None]
+
+
+def killed(side: str, pattern: str) -> Wound:
+    """kill -9 of what runs on `side` with that in its command line."""
+
+    def wound(move: Move) -> None:
+        guest = move.pair.server if side == "server" else move.pair.target
+        guest.run(f"pkill -KILL -f '{pattern}'")
+
+    return wound
+
+
+def mover_killed(move: Move) -> None:
+    """kill -9 of the mover, as the kernel does when memory is short; it is started again."""
+    move.pair.target.run(f"kill -KILL $(cat {HOME}/m/pid)")
+    move.ended()
+    move.start()
+
+
+def mover_ended(move: Move) -> None:
+    """The mover is told to stop, and started again."""
+    move.pair.target.run(f"kill $(cat {HOME}/m/pid)")
+    assert move.ended() == 18
+    move.start()
+
+
+def cable_out(seconds: float) -> Wound:
+    """The server's network cable is out for so long (QEMU's set_link)."""
+
+    def wound(move: Move) -> None:
+        with unplugged(move.pair.server):
+            time.sleep(seconds)
+
+    return wound
+
+
+def server_off(move: Move) -> None:
+    """The server loses its power, and starts again."""
+    move.pair.restart_server().run(SERVER_POOLS)
+
+
+def target_off(move: Move) -> None:
+    """The target loses its power; what lay in its memory is gone."""
+    move.pair.reset_target(blank=False)
+    move.pair.target.run(TARGET_POOL)
+    move.prepare()
+    move.start()
+
+
+def paused(move: Move) -> None:
+    """A pause, and on."""
+    move.pair.target.run(f": > {HOME}/m/pause")
+    move.until(lambda state: state.phase is Phase.PAUSED)
+    move.pair.target.run(f"rm {HOME}/m/pause")
+
+
+WOUNDS: dict[str, Wound] = {
+    "ssh killed": killed("target", "^ssh .*zfs send"),
+    "master killed": killed("target", "ssh.*ControlMaster=auto"),
+    "sshd killed": killed("server", "sshd: root@notty"),
+    "zfs send killed": killed("server", "^[^ ]*zfs send"),
+    "zfs receive killed": killed("target", "^[^ ]*zfs receive"),
+    "cable out 3 s": cable_out(3),
+    "cable out 15 s": cable_out(15),
+    "server power-cycled": server_off,
+    "target power-cycled": target_off,
+    "mover killed": mover_killed,
+    "mover ended": mover_ended,
+    "paused": paused,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One cut at a fraction of the planned bytes: what was sent again, and until it went on."""
+
+    kind: str
+    fraction: float
+    dataset: str
+    there: int
+    again: int
+    seconds: float
+
+    @property
+    def row(self) -> str:
+        """A row of the table in docs/transfers.md."""
+        return (
+            f"| {self.kind} | {self.fraction:.0%} | {self.dataset} | {self.there / 1e6:.1f} | "
+            f"{self.again / 1e6:.2f} | {self.seconds:.0f} |"
+        )
+
+
+def cut(move: Move, kind: str, fraction: float) -> Cut:
+    """Let it come to `fraction`, cut it so, and wait until it sends again."""
+    before = move.until(
+        lambda s: s.phase is Phase.SENDING
+        and s.sent > 0
+        and s.finished + s.had + s.sent >= fraction * move.total
+    )
+    began = time.monotonic()
+    WOUNDS[kind](move)
+    own = before.had + before.sent
+    after = move.until(
+        lambda s: s.phase is Phase.ENDED
+        or s.number > before.number
+        or (s.number == before.number and s.phase is Phase.SENDING and s.at > before.at + 1)
+    )
+    same = after.number == before.number and after.phase is Phase.SENDING
+    again = max(0, own - after.had) if same else 0
+    seconds = time.monotonic() - began
+    return Cut(kind, fraction, before.target.rpartition("/")[2], own, again, seconds)
+
+
+def cuts(pair: Pair, move: Move, plan: list[tuple[str, float]]) -> list[Cut]:
+    """Start the move, cut it at each of the points, and wait for its end."""
+    assert move.pair is pair
+    move.prepare()
+    move.start()
+    found = [cut(move, kind, fraction) for kind, fraction in plan]
+    move.wait()
+    return found
