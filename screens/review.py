@@ -124,8 +124,8 @@ class ReviewPage(Page):
         "go.\n"
         "A step marked !! ERASES destroys what stands beside the mark. The disk is looked at "
         "again right before each of them; if it is not the same disk any more, the run stops.\n"
-        "To start, type the disk's identity as shown: its serial number, or its name and size. "
-        "Nobody types that by accident.\n"
+        "To start, type the disk's identity as shown: its serial number, or its name and size; of "
+        "several disks one after the other. Nobody types that by accident.\n"
         "Space and p turn pages; Up, Down, Home and End move too."
     )
 
@@ -133,6 +133,7 @@ class ReviewPage(Page):
         super().__init__()
         self._plan = plan
         self._refused = refused
+        self._typed: tuple[str, ...] = ()
         self._done = False
 
     def body(self) -> Iterable[Widget]:
@@ -150,8 +151,7 @@ class ReviewPage(Page):
         plan = self._plan
         erasing = sum(step.danger is Danger.ERASES for step in plan.steps)
         text = f"{len(plan.steps)} steps, {erasing} of them erase. Nothing is done yet."
-        disk = plan.disk
-        if disk is not None:
+        for disk in plan.disks:
             serial = f"serial {disk.serial}" if disk.serial else "no serial number"
             text += (
                 f"\nDisk {disk.name}, {size(disk.size)}, {serial}, {disk.descr or 'no model'}. "
@@ -160,10 +160,15 @@ class ReviewPage(Page):
         return printable(text)
 
     def _request(self) -> str:
-        disk = self._plan.disk
-        if disk is None or not self._plan.erases:
+        disks = self._plan.disks
+        if not disks or not self._plan.erases:
             return "Press Enter once more to start."
-        return printable(f"To erase {disk.name} and start, type {disk.typed} and press Enter:")
+        number = len(self._typed)
+        disk = disks[number]
+        last = number + 1 == len(disks)
+        place = f"Disk {number + 1} of {len(disks)}. " if len(disks) > 1 else ""
+        start = " and start" if last else ""
+        return printable(f"{place}To erase {disk.name}{start}, type {disk.typed} and press Enter:")
 
     def mounted(self) -> None:
         """Fill the plan in."""
@@ -203,22 +208,35 @@ class ReviewPage(Page):
         self.query_one("#identity", Input).focus()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Send what was typed; the wizard compares it and asks again where it is wrong."""
+        """Ask for the next disk, or send what was typed; where it is wrong the wizard asks again.
+
+        A wrong identity ends it at once.
+        """
         event.stop()
         typed = event.value.strip()
         if self._plan.erases and not typed:
             self.say("Type the disk's identity first, or Esc to go back to the plan.")
             return
-        if not self._done:
-            self._done = True
-            self.zr.confirm(typed)
+        if self._done:
+            return
+        disks = self._plan.disks
+        right = len(self._typed) < len(disks) and typed == disks[len(self._typed)].typed
+        self._typed += (typed,)
+        if right and len(self._typed) < len(disks):
+            self.query_one("#identity", Input).value = ""
+            self.query_one("#request", Static).update(self._request())
+            return
+        self._done = True
+        self.zr.confirm(self._typed)
 
     def do_back(self) -> None:
         """Close the confirmation, or go to the last question."""
         box = self.query_one("#confirm-box")
         if box.display:
             box.display = False
+            self._typed = ()
             self.query_one("#identity", Input).value = ""
+            self.query_one("#request", Static).update(self._request())
             self.query_one("#plan").focus()
         elif not self._done:
             self._done = True

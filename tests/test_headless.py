@@ -33,7 +33,7 @@ from zrwizard.wizard import Confirmed, MissingAnswer, Stop
 PASSWORD = "correct horse"
 
 
-def front(answers: Answers | None = None, confirm: str | None = None) -> Headless:
+def front(answers: Answers | None = None, confirm: tuple[str, ...] = ()) -> Headless:
     return Headless(Toy(), answers or Answers(), Secrets(), confirm, JsonLines(io.StringIO()))
 
 
@@ -93,11 +93,11 @@ def test_secrets_come_from_the_store() -> None:
 
 def test_the_disks_identity_confirms() -> None:
     plan = toyflow.main_plan(toyflow.Facts("abcd"))
-    assert front(confirm="ZRDISK0001").review(plan) == Confirmed("ZRDISK0001")
+    assert front(confirm=("ZRDISK0001",)).review(plan) == Confirmed(("ZRDISK0001",))
 
 
-@pytest.mark.parametrize("confirm", [None, "", "vtbd0", "ZRDISK0002"])
-def test_anything_else_is_refused(confirm: str | None) -> None:
+@pytest.mark.parametrize("confirm", [(), ("",), ("vtbd0",), ("ZRDISK0002",), ("ZRDISK0001", "x")])
+def test_anything_else_is_refused(confirm: tuple[str, ...]) -> None:
     with pytest.raises(Stop) as caught:
         front(confirm=confirm).review(toyflow.main_plan(toyflow.Facts("abcd")))
     assert caught.value.code is Exit.REFUSED

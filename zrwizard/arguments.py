@@ -103,7 +103,9 @@ def _add_guided(sub: argparse.ArgumentParser, flow: str, secrets: str) -> None:
     sub.add_argument(
         "--confirm-erase",
         metavar="IDENTITY",
-        help="the disk's serial number (or its name and size in bytes)",
+        action="append",
+        default=[],
+        help="the disk's serial number (or its name and size in bytes); again for each disk",
     )
     sub.add_argument(
         "--secret",

@@ -162,7 +162,7 @@ def rehearse(
     flow = cli.flow_named("server" if made.scenario.box else "restore")
     given = answers(made)
     judge = _Judge(printer)
-    front = Headless(flow, given, secrets, made.scenario.disk_serial, judge)
+    front = Headless(flow, given, secrets, (made.scenario.disk_serial,), judge)
     request = cli.Request(
         flow,
         made.url,

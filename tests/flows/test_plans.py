@@ -82,14 +82,14 @@ def test_what_every_plan_keeps(name: str) -> None:
     plan = plan_of(name)
     ids = [step.id for step in plan.steps]
     assert len(ids) == len(set(ids))
-    assert plan.disk is not None
     phases = [step.phase for step in plan.steps]
     assert phases == sorted(phases, key=list(type(phases[0])).index)
     for step in plan.steps:
         if step.danger is Danger.ERASES:
             assert step.guard is not None, step.id
-            assert f"diskinfo {plan.disk.name}" in step.guard, step.id
-            assert str(plan.disk.size) in step.guard, step.id
+            touched = [d for d in plan.disks if f"diskinfo {d.name}" in step.guard]
+            assert touched, step.id
+            assert all(str(disk.size) in step.guard for disk in touched), step.id
             assert "zpool status -P" in step.guard, step.id
             assert step.look is not None, step.id
             assert step.proof is not None, step.id
@@ -146,8 +146,7 @@ def test_disk_without_serial_is_named_by_name_and_size() -> None:
     }
     move = world.walk(Answers(given))
     assert isinstance(move, Review)
-    assert move.plan.disk is not None
-    assert move.plan.disk.typed == "vtbd0 4294967296"
+    assert move.plan.disks[0].typed == "vtbd0 4294967296"
     guards = [step.guard for step in move.plan.steps if step.guard and step.danger == "erases"]
     assert guards
     assert all("diskinfo -s" not in guard for guard in guards)
