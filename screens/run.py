@@ -313,5 +313,6 @@ def _current_line(progress: Progress) -> str:
             "the server."
         )
     of = f" of {progress.streams}" if progress.streams else ""
-    done = f"{progress.finished}{of} snapshots in {span(progress.elapsed)}"
+    what = "datasets" if progress.streams == progress.parts else "snapshots"
+    done = f"{progress.finished}{of} {what} in {span(progress.elapsed)}"
     return f"{done}, now {progress.current}" if progress.current else done

@@ -296,16 +296,24 @@ def test_bad_input(
     code: Exit,
     said: str,
 ) -> None:
-    snapshot = "2025-08-08-deep" if "every_snapshot_incomplete" in change else "newest"
     with Rehearsal(speed=200, scenario=replace(FAST, **change)) as made:
-        assert main(restore(home, made, source__snapshot=snapshot)) == code
+        assert main(restore(home, made, source__snapshot="newest")) == code
         end = last(capsys.readouterr().out)
         assert said in end["summary"]
         assert end["now"]
         assert not made.accidents
 
 
-def test_a_disk_that_changes_between_review_and_run(
+def test_a_snapshot_that_a_dataset_lacks_is_restored_without_it(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenario = replace(FAST, every_snapshot_incomplete=True)
+    with Rehearsal(speed=200, scenario=scenario) as made:
+        assert main(restore(home, made, source__snapshot="2025-08-08-deep")) == Exit.DONE
+        out = capsys.readouterr().out
+        assert "has no @2025-08-08-deep and is not sent." in out
+        assert not made.would_boot()
+
     home: Path,
     machines: Rehearsal,
     monkeypatch: pytest.MonkeyPatch,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.listing import dataset, snapshot
 from tests.shlint import lint
 from zrwizard import facts as known
 from zrwizard import survey
@@ -18,6 +19,7 @@ from zrwizard.cksum import cksum
 from zrwizard.console.errors import MachineLost, NoAnswer
 from zrwizard.facts import Facts, Use
 from zrwizard.flows.moves import Look
+from zrwizard.freebsd import inventory
 from zrwizard.run.events import Answered, Event, Note, Typed
 from zrwizard.secrets import Secret
 from zrwizard.shell.api import Job, Result, Rule, unheard
@@ -252,10 +254,7 @@ def test_gpart_missing_serial_and_null_serial(tmp_path: Path) -> None:
 # --- the server ---------------------------------------------------------------------------------
 
 KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIJ2hfQVw0FfYkzQ1Bhb6Q0jv0TGrmq9SxZwS1w4jgk1Z"
-TREE = (
-    "hostA\tfilesystem\t1000\t100\t1700000000\t5\t11\t-\tnone\ton\toff\n"
-    "hostA@a\tsnapshot\t0\t100\t1700000100\t9\t12\t-\t-\t-\t-\n"
-)
+TREE = dataset("hostA") + snapshot("hostA@a", 9, 12)
 
 
 def test_host_keys(tmp_path: Path) -> None:
@@ -283,10 +282,7 @@ def test_datasets_tree_estimate(tmp_path: Path) -> None:
     shell = Recorded(tmp_path)
     shell.add(ssh("zfs list -Hp -d 1 -t filesystem -o name,used,creation"), "hostA\t1\t2\n")
     shell.add(
-        ssh(
-            "zfs list -Hp -r -t filesystem,volume,snapshot -o name,type,used,referenced,"
-            "creation,createtxg,guid,origin,mountpoint,canmount,encryption hostA"
-        ),
+        ssh(inventory.command("hostA")),
         TREE,
     )
     shell.add(ssh("zfs send -nvP -R hostA@a"), "full\thostA@a\t12912\nsize\t12912\n")
@@ -295,7 +291,7 @@ def test_datasets_tree_estimate(tmp_path: Path) -> None:
     assert [row.name for row in facts.server.roots or ()] == ["hostA"]
     facts, _ = look(shell, "tree", "hostA", facts=facts)
     assert facts.server.tree is not None
-    assert facts.server.tree.snapshots[0].guid == 12
+    assert list(facts.server.tree["hostA"].snapshots.guids) == [12]
     facts, _ = look(shell, "estimate", "hostA@a", facts=facts)
     assert facts.server.estimate is not None
     assert facts.server.estimate.total == 12912
@@ -304,9 +300,8 @@ def test_datasets_tree_estimate(tmp_path: Path) -> None:
 
 def test_missing_dataset_and_refused_estimate_are_facts(tmp_path: Path) -> None:
     shell = Recorded(tmp_path)
-    columns = "name,type,used,referenced,creation,createtxg,guid,origin,mountpoint,canmount"
     shell.add(
-        ssh(f"zfs list -Hp -r -t filesystem,volume,snapshot -o {columns},encryption hostX"),
+        ssh(inventory.command("hostX")),
         "",
         1,
         "cannot open 'hostX': dataset does not exist\n",

@@ -112,7 +112,7 @@ def _confirmation(disk: Identity) -> str:
 
 
 def _step(step: Step) -> str:
-    again = step.action.reset if isinstance(step.action, Transfer) else ":"
+    again = step.action.reset if isinstance(step.action, Transfer) else ""
     erases = "yes" if step.danger is Danger.ERASES else "no"
     people = isinstance(step.action, Dialogue | Fetch | Send | Local)
     where = "terminal" if people else "none"
@@ -125,7 +125,7 @@ def _step(step: Step) -> str:
             head,
             _function("look", step.look or "exit 1"),
             _function("guard", step.guard or ":"),
-            _function("again", again),
+            _function("again", again or ":"),
             _function("act", _act(step.action)),
             _function("proof", step.proof or ":"),
             words,
@@ -223,7 +223,7 @@ def _section(number: int, step: Step) -> list[str]:
             parts += [f"{what}:", "", _block(text), ""]
     what, language, text = _by_hand(step.action)
     parts += [what, "", _block(text, language), ""]
-    if isinstance(step.action, Transfer):
+    if isinstance(step.action, Transfer) and step.action.reset:
         parts += ["Before another try:", "", _block(step.action.reset), ""]
     if step.proof:
         parts += ["Proven if this succeeds:", "", _block(step.proof), ""]

@@ -22,6 +22,7 @@ from zrwizard.freebsd import (
     zpool,
 )
 from zrwizard.freebsd.geli import Attached
+from zrwizard.freebsd.inventory import Inventory
 from zrwizard.freebsd.zpool_import import Candidate
 
 FORMAT = "zrwizard-facts-1"
@@ -125,7 +126,7 @@ class ServerFacts:
     login: str = ""
     roots: tuple[zfs.Root, ...] | None = None
     tree_of: str = ""
-    tree: zfs.Listing | None = None
+    tree: Inventory | None = None
     estimate_of: str = ""
     estimate: zfs_send.Estimate | None = None
     refused: str = ""

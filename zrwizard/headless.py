@@ -212,7 +212,8 @@ def progress_line(view: Progress) -> str:
             parts.append(f"no byte for {duration(view.idle)}")
     if view.parts:
         parts.append(f"dataset {view.part_number}/{view.parts}")
-    parts.append(f"stream {view.finished}/{view.streams}")
+    if view.parts != view.streams:
+        parts.append(f"stream {view.finished}/{view.streams}")
     if view.current:
         parts.append(view.current)
     return ", ".join(parts)

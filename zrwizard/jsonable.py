@@ -1,8 +1,12 @@
-"""Frozen dataclasses to JSON-able data and back, by their type hints; for facts kept as data."""
+"""Dataclasses to JSON-able data and back, by their type hints; for facts kept as data.
+
+Arrays are of unsigned 64-bit numbers, and the keys of dicts are texts.
+"""
 
 from __future__ import annotations
 
 import types
+from array import array
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -16,8 +20,10 @@ def dump(value: Any) -> Any:
         return value.value
     if isinstance(value, frozenset):
         return sorted(dump(item) for item in value)
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list | array):
         return [dump(item) for item in value]
+    if isinstance(value, dict):
+        return {key: dump(item) for key, item in value.items()}
     return value
 
 
@@ -26,7 +32,9 @@ def load(kind: Any, data: Any) -> Any:
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
         return _load_union(get_args(kind), data)
-    if origin in (tuple, frozenset):
+    if origin is dict:
+        return _load_dict(get_args(kind), data)
+    if origin in (tuple, list, frozenset, array):
         if not isinstance(data, list):
             raise ValueError(f"a list was expected, not {data!r}")
         return _load_list(origin, get_args(kind), data)
@@ -53,9 +61,19 @@ def _load_union(kinds: tuple[Any, ...], data: Any) -> Any:
 def _load_list(origin: Any, kinds: tuple[Any, ...], data: list[Any]) -> Any:
     if origin is frozenset:
         return frozenset(load(kinds[0], item) for item in data)
+    if origin is list:
+        return [load(kinds[0], item) for item in data]
+    if origin is array:
+        return array("Q", data)
     if len(kinds) == 2 and kinds[1] is Ellipsis:
         return tuple(load(kinds[0], item) for item in data)
     return tuple(load(kind, item) for kind, item in zip(kinds, data, strict=True))
+
+
+def _load_dict(kinds: tuple[Any, ...], data: Any) -> Any:
+    if not isinstance(data, dict):
+        raise ValueError(f"a table was expected, not {data!r}")
+    return {load(kinds[0], key): load(kinds[1], item) for key, item in data.items()}
 
 
 def _load_record(kind: type[Any], data: Any) -> Any:

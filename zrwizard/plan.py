@@ -91,10 +91,11 @@ class Transfer:
     """A long job, run detached on the target as `job` and polled.
 
     `text` is the whole job script; `reset` clears what an earlier, broken try left (run only when
-    this run itself had started the transfer before). `estimate` is the stream's size in bytes as
-    `zfs send -nvP` guesses it, None where unknown; `streams` the number of streams expected;
-    `nic` the interface whose netstat counters are watched; `pool` the pool that grows; `shares`
-    are the datasets in it, for their own progress.
+    this run itself had started the transfer before), "" where it goes on from that. `estimate` is
+    the stream's size in bytes as `zfs send -nvP` guesses it, None where unknown; `streams` the
+    number of streams expected; `nic` the interface whose netstat counters are watched; `pool` the
+    pool that grows; `shares` are the datasets in it, for their own progress. `mover` is the
+    directory in which the mover (docs/transfers.md) tells its state, "" where the job is none.
     """
 
     text: str
@@ -105,6 +106,7 @@ class Transfer:
     streams: int
     reset: str
     shares: tuple[Share, ...] = ()
+    mover: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from zrwizard.freebsd import (
     gpart,
     host,
     ifconfig,
+    inventory,
     mount,
     netstat,
     ssh,
@@ -379,15 +380,15 @@ def _datasets(shell: Shell, facts: Facts, detail: tuple[str, ...], emit: Emit) -
 
 def _tree(shell: Shell, facts: Facts, detail: tuple[str, ...], emit: Emit) -> Facts:
     (name,) = detail
-    result = _remote(shell, facts, zfs.list_tree(name), 300, emit)
+    result = _remote(shell, facts, inventory.command(name), 300, emit)
     if result.status and "does not exist" not in result.errors:
         raise SurveyError(
             f"The server did not list {name}: {result.both}",
             "Look at the dataset on the server, and start again.",
             1,
         )
-    listing = None if result.status else zfs.parse_tree(result.text)
-    server = replace(facts.server, tree_of=name, tree=listing)
+    found = None if result.status else inventory.parse(result.text.split("\n"))
+    server = replace(facts.server, tree_of=name, tree=found)
     return replace(facts, server=server)
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.flows.world import ANSWERS, TOKEN, World, target
+from tests.listing import dataset, snapshot
 from zrwizard import facts as known
 from zrwizard.facts import Hold, Use
 from zrwizard.flows.ask_disk import BY_SERIAL
@@ -26,7 +27,8 @@ from zrwizard.flows.moves import (
     Stuck,
 )
 from zrwizard.flows.restore import KEYS, RESTORE
-from zrwizard.plan import Transfer, from_json
+from zrwizard.freebsd import inventory, tree
+from zrwizard.plan import Plan, Transfer, Upload, from_json
 
 
 def full(world: World, **changes: str) -> Answers:
@@ -89,6 +91,7 @@ def test_questions_come_in_order_and_each_is_asked_once() -> None:
         "source.dataset",
         "source.snapshot",
         "source.boot_environment",
+        "source.way",
         "source.release",
         "target.disk",
         "target.swap",
@@ -198,7 +201,9 @@ def test_keep_is_locked_without_an_address_and_offered_with_one() -> None:
         ("source.dataset", "hostA/nosuch", "The server has no dataset hostA/nosuch"),
         ("source.dataset", "hostA@x", "The server has no dataset hostA@x"),
         ("source.snapshot", "nosuch", "'nosuch' is not one of the choices"),
-        ("source.snapshot", "2025-08-09", "it is missing on hostA/var"),
+        ("source.way", "raft", "'raft' is not one of the choices"),
+        ("source.limit", "much", "much is not a size"),
+        ("source.limit", "500", "less than 1 KiB a second"),
         ("source.boot_environment", "ROOT/nosuch", "'ROOT/nosuch' is not one of the choices"),
         ("source.release", "12", "'12' is not one of the choices"),
         ("target.disk", "NOSUCH", "The target has no disk NOSUCH"),
@@ -279,18 +284,19 @@ def test_host_is_recommended_among_the_datasets() -> None:
     assert [o.value for o in question.options if o.recommended] == ["hostA"]
 
 
-def test_newest_complete_snapshot_is_recommended_and_incomplete_ones_are_locked() -> None:
+def test_newest_complete_snapshot_is_recommended_and_others_say_what_stays_behind() -> None:
     world = World(target("blank"))
     question = asked(world, full(world).drop("source.snapshot")).question
     assert isinstance(question, Choose)
-    rows = {o.value: (o.recommended, o.locked) for o in question.options}
+    assert not any(option.locked for option in question.options)
+    rows = {option.value: (option.recommended, option.detail) for option in question.options}
     assert rows == {
-        "2025-08-09": (False, "it is missing on hostA/var"),
-        "2025-08-08-deep": (True, None),
+        "2025-08-09": (False, "7 datasets; hostA/var stay behind"),
+        "2025-08-08-deep": (True, "8 datasets"),
         # The cloned boot environment is younger than this snapshot.
         "2025-08-01-deep": (
             False,
-            "it is missing on hostA/ROOT/2025-08-08-deep, hostA/ROOT/2025-08-08-deep/usr",
+            "6 datasets; hostA/ROOT/2025-08-08-deep, hostA/ROOT/2025-08-08-deep/usr stay behind",
         ),
     }
     assert question.options[0].cells[1] == "2025-08-09 00:00"
@@ -327,13 +333,124 @@ def test_boot_environment_named_like_the_snapshot_is_recommended() -> None:
     assert question.default == "ROOT/2025-08-08-deep"
 
 
-def test_encrypted_tree_is_not_offered_yet() -> None:
+def encrypted(world: World, dataset: str) -> None:
+    """Make `dataset` an encryption root, with what is below it."""
+    rows = [row.split("\t") for row in world.server["tree"]]
+    column = inventory.COLUMNS.split(",").index("encryptionroot")
+    for row in rows:
+        if tree.below(row[0].partition("@")[0], dataset):
+            row[column] = dataset
+    world.server["tree"] = ["\t".join(row) for row in rows]
+
+
+def listed(plan: Plan) -> list[list[str]]:
+    """The rows of the mover's list."""
+    step = next(step for step in plan.steps if step.id == "mover-list")
+    assert isinstance(step.action, Upload)
+    return [row.split("\t") for row in (step.action.content or "").splitlines()]
+
+
+def reviewed(world: World, answers: Answers) -> Plan:
+    move = world.walk(answers)
+    assert isinstance(move, Review), move
+    return move.plan
+
+
+def test_what_is_encrypted_comes_raw_and_with_its_heirs_in_one_stream() -> None:
     world = World(target("blank"))
-    world.server["tree"] = [
-        row[:-3] + "aes-256-gcm" if row.startswith("hostA/var\t") else row
-        for row in world.server["tree"]
+    encrypted(world, "hostA/var")
+    plan = reviewed(world, full(world))
+    assert [row[5:8] for row in listed(plan) if row[1] == "hostA/var"] == [["every", "raw", "tree"]]
+    assert any(note.startswith("hostA/var comes with all below it") for note in plan.notes)
+    move = asked(world, full(world, source__way="tree"))
+    assert "hostA/var is encrypted" in problem(move)
+
+
+def test_an_encrypted_root_is_refused() -> None:
+    world = World(target("blank"))
+    encrypted(world, "hostA")
+    assert "hostA itself is encrypted" in problem(asked(world, full(world)))
+
+
+def test_an_encrypted_boot_environment_cannot_be_chosen() -> None:
+    world = World(target("blank"))
+    encrypted(world, "hostA/ROOT/default")
+    text = problem(asked(world, full(world)))
+    assert "it is encrypted, and the loader of FreeBSD cannot read it" in text
+
+
+def test_datasets_without_the_snapshot_stay_behind_and_that_is_said() -> None:
+    world = World(target("blank"))
+    plan = reviewed(world, full(world, source__snapshot="2025-08-09"))
+    assert not any(row[1].startswith("hostA/var") for row in listed(plan))
+    assert "hostA/var has no @2025-08-09 and is not sent." in plan.notes
+    move = asked(world, full(world, source__snapshot="2025-08-09", source__way="tree"))
+    assert "zfs send -R ends at hostA/var, which has no @2025-08-09" in problem(move)
+
+
+def test_every_dataset_has_its_stream_in_an_order_that_can_be_received() -> None:
+    world = World(target("blank"))
+    rows = listed(reviewed(world, full(world)))
+    clone = "hostA/ROOT/2025-08-08-deep"
+    assert [row[2] for row in rows] == [
+        "zroot",
+        "zroot/ROOT",
+        "zroot/ROOT/default",
+        "zroot/ROOT/2025-08-08-deep",
+        "zroot/ROOT/2025-08-08-deep/usr",
+        "zroot/swapvol",
+        "zroot/var",
+        "zroot/var/mail it",
     ]
-    assert "hostA/var is encrypted" in problem(asked(world, full(world)))
+    origins = {row[1]: row[3] for row in rows if row[3] != "-"}
+    assert origins == {clone: "hostA/ROOT/default@2025-08-01-deep"}
+    default = next(row for row in rows if row[1] == "hostA/ROOT/default")
+    assert default[4:6] == ["2025-08-01-deep,2025-08-08-deep", "every"]
+
+
+def test_only_the_chosen_snapshot_comes_where_that_is_wanted() -> None:
+    world = World(target("blank"))
+    plan = reviewed(world, full(world, source__way="latest"))
+    points = {row[1]: row[4] for row in listed(plan)}
+    assert points["hostA"] == "2025-08-08-deep"
+    # The clone builds upon the older one.
+    assert points["hostA/ROOT/default"] == "2025-08-01-deep,2025-08-08-deep"
+    assert any("Older snapshots stay behind" in note for note in plan.notes)
+    proof = next(step.proof for step in plan.steps if step.id == "transfer")
+    assert '" 9 >&2' in str(proof)
+
+
+def test_one_stream_for_everything_can_be_chosen() -> None:
+    world = World(target("blank"))
+    plan = reviewed(world, full(world, source__way="tree"))
+    step = next(step for step in plan.steps if isinstance(step.action, Transfer))
+    assert isinstance(step.action, Transfer)
+    assert "zfs receive -v -Fu" in step.action.text
+    assert "zfs destroy -R" in step.action.reset
+    assert not step.action.mover
+    assert not any(row.id.startswith("mover") for row in plan.steps)
+
+
+def test_a_limit_is_given_to_the_mover() -> None:
+    world = World(target("blank"))
+    plan = reviewed(world, full(world, source__limit="10m"))
+    step = next(step for step in plan.steps if step.id == "mover-settings")
+    assert isinstance(step.action, Upload)
+    assert "limit=10485760\n" in str(step.action.content)
+    move = asked(world, full(world, source__limit="10m", source__way="tree"))
+    assert "has no limit" in problem(move)
+
+
+def test_a_name_that_becomes_too_long_is_refused() -> None:
+    world = World(target("blank"))
+    deep = "hostA/" + "/".join(["d" * 48] * 5)
+    world.server["tree"] += [
+        dataset(deep).rstrip(),
+        snapshot(deep + "@2025-08-08-deep", 1, 9).rstrip(),
+    ]
+    move = asked(world, full(world, target__pool="restored"))
+    assert move.question.key == "target.pool"
+    assert "the longest name would have 269 bytes; ZFS takes 255" in problem(move)
 
 
 def test_tree_without_boot_environment() -> None:
@@ -453,7 +570,8 @@ def test_small_disk_says_both_sizes() -> None:
     world = World(target("blank"))
     world.server["estimate"] = "full\thostA@2025-08-08-deep\t9000000000\nsize\t9000000000\n"
     world.server["tree"] = [
-        row.replace("\t25000000\t", "\t8000000000\t") for row in world.server["tree"]
+        row.replace("\t12000000\t12000000\t", "\t12000000\t8000000000\t")
+        for row in world.server["tree"]
     ]
     move = asked(world, full(world))
     text = problem(move)

@@ -11,7 +11,7 @@ from zrwizard import facts as known
 from zrwizard.facts import Facts, TargetFacts
 from zrwizard.flows.moves import Answers, Look, Move, Prepare
 from zrwizard.flows.restore import RESTORE
-from zrwizard.freebsd import ssh, zfs, zfs_send
+from zrwizard.freebsd import inventory, ssh, zfs, zfs_send
 
 HERE = Path(__file__).parent.parent
 TOKEN = "0123456789ab"
@@ -30,6 +30,7 @@ ANSWERS = {
     "source.dataset": "hostA",
     "source.snapshot": "2025-08-08-deep",
     "source.boot_environment": "ROOT/default",
+    "source.way": "every",
     "source.release": "14",
     "target.disk": "ZRDISK0001",
     "target.swap": "512m",
@@ -73,7 +74,7 @@ class World:
                 server = replace(server, login=move.detail[0], roots=roots)
             case "tree":
                 rows = [r for r in self.server["tree"] if r.startswith(move.detail[0])]
-                tree = zfs.parse_tree("\n".join(rows) + "\n") if rows else None
+                tree = inventory.parse(rows) if rows else None
                 server = replace(server, tree_of=move.detail[0], tree=tree)
             case "estimate":
                 estimate = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from itertools import count
 
+from tests import listing
 from zrwizard.transfer.forest import Decomposition, Stream
 
 
@@ -98,12 +99,17 @@ class Pool:
             if data.origin is not None:
                 owner, at = self.owner(data.origin)
                 origin = f"{owner}@{self.sets[owner].snaps[at].tag}"
-            rows.append([name, data.kind, 7, 1, "-", 10, 500, 50, origin, data.key or "-"])
-            for snap in data.snaps:
-                full = f"{name}@{snap.tag}"
-                key = data.key or "-"
-                rows.append([full, "snapshot", snap.guid, snap.txg, 0, 100, "-", "-", "-", key])
-        return ["\t".join(map(str, row)) + "\n" for row in rows]
+            key = data.key or "-"
+            sizes = {"usedbydataset": 500, "usedbysnapshots": 50}
+            cells = {"type": data.kind, "origin": origin, "encryptionroot": key, **sizes}
+            rows.append(listing.dataset(name, **cells))
+            rows += [
+                listing.snapshot(
+                    f"{name}@{snap.tag}", snap.txg, snap.guid, referenced=100, encryptionroot=key
+                )
+                for snap in data.snaps
+            ]
+        return rows
 
 
 class Receiver:

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from tests import listing
 from tests.transfer.pools import Data, Impossible, Pool, Receiver
+from zrwizard.freebsd import inventory
 from zrwizard.freebsd.errors import ParseError
-from zrwizard.transfer import inventory
 from zrwizard.transfer.forest import Decomposition, History, Kind, NothingToSend, decompose
 
 ROOT = "tank/hosts/a"
@@ -343,10 +344,10 @@ def test_a_clone_of_a_snapshot_newer_than_the_chosen_one_comes_whole() -> None:
 
 def test_what_does_not_travel_is_said() -> None:
     lines = [
-        f"{ROOT}\tfilesystem\t1\t1\t-\t9\t5\t5\t-\t-\n",
-        f"{ROOT}@{TAG}\tsnapshot\t2\t2\t3\t9\t-\t-\t-\t-\n",
-        f"{ROOT}@later\tsnapshot\t4\t4\t1\t9\t-\t-\t-\t-\n",
-        f"{ROOT}#mark\tbookmark\t3\t2\t-\t-\t-\t-\t-\t-\n",
+        listing.dataset(ROOT),
+        listing.snapshot(f"{ROOT}@{TAG}", 2, 2, userrefs=3),
+        listing.snapshot(f"{ROOT}@later", 4, 4, userrefs=1),
+        listing.bookmark(f"{ROOT}#mark"),
     ]
     made = decompose(inventory.parse(lines), ROOT, TAG, "zroot")
     assert {(note.kind, note.text.split(":")[1]) for note in made.notes} == {
@@ -382,12 +383,13 @@ def test_snapshots_are_put_in_the_order_in_which_they_were_made() -> None:
     ("line", "what"),
     [
         ("a\tb", "2 columns"),
-        ("p@a\tsnapshot\t1\t1\t0\t1\t-\t-\t-\t-", "does not come before"),
-        ("p\tthing\t1\t1\t0\t1\t-\t-\t-\t-", "not a dataset"),
-        ("p\tfilesystem\t1\t1\t-\t1\tx\t1\t-\t-", "usedbydataset"),
-        ("p\tfilesystem\t1\t1\t-\t1\t1\t1\t-\t-\np@a\tsnapshot\t-1\t1\t0\t1\t-\t-\t-\t-", "number"),
+        (listing.snapshot("p@a", 1, 1), "does not come before"),
+        (listing.dataset("p", type="thing"), "not a dataset"),
+        (listing.dataset("p", usedbydataset="x"), "usedbydataset"),
+        (listing.dataset("p", compression="off", compressratio="x"), "compressratio"),
+        (listing.dataset("p") + listing.snapshot("p@a", 1, -1), "number"),
     ],
-    ids=["columns", "orphan", "kind", "size", "guid"],
+    ids=["columns", "orphan", "kind", "size", "ratio", "guid"],
 )
 def test_nonsense_is_refused_in_words(line: str, what: str) -> None:
     with pytest.raises(ParseError, match=what):

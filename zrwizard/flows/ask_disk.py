@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from zrwizard.facts import DiskFacts, Hold, TargetFacts, Use
 from zrwizard.flows.asking import Due, Talk
-from zrwizard.flows.choices import Place, Source
+from zrwizard.flows.choices import Place
 from zrwizard.flows.disk_steps import ALIGN
 from zrwizard.flows.moves import Ask, Choose, ChooseMany, Enter, Option, Stuck
 from zrwizard.flows.shapes import Shape, room
@@ -20,6 +20,7 @@ from zrwizard.plan import Identity, Problem
 BY_SERIAL = "by-serial-number"
 SEVERAL = "several-disks"
 COLUMNS = ("disk", "size", "model", "serial number", "holds")
+_LONGEST_NAME = 255  # zfsconcepts(7): of a dataset or a snapshot
 _POOL = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _RESERVED = re.compile(r"(?:mirror|raidz|draid|spare|log|cache|special|dedup)[0-9.-]*")
 _SENTENCES = {
@@ -33,9 +34,8 @@ _SENTENCES = {
 }
 
 
-def place(talk: Talk, target: TargetFacts, source: Source) -> Place:
-    """Return the one disk that gets everything, and the table that it will get."""
-    need = needed(source)
+def place(talk: Talk, target: TargetFacts, need: int) -> Place:
+    """Return the one disk that gets everything; its pool has room for `need` bytes."""
     question = one_question(target, need)
     value = talk.answers.get(question.key)
     if value is None:
@@ -49,16 +49,6 @@ def place(talk: Talk, target: TargetFacts, source: Source) -> Place:
     if isinstance(planned, LayoutProblem):
         talk.refuse(swap_question(target, 1), planned.what, planned.now)
     return planned[0]
-
-
-def needed(source: Source) -> int:
-    """Return the bytes that the pool must have room for.
-
-    The smaller of what the tree takes on the server and what its stream is guessed to be: the
-    first counts newer snapshots too, the second is not compressed.
-    """
-    root = next(row for row in source.tree.datasets if row.name == source.root)
-    return min(root.used, source.estimate.total)
 
 
 def identity(disk: DiskFacts) -> Identity:
@@ -295,8 +285,8 @@ def _bad_swap(text: str, disks: Sequence[DiskFacts]) -> str | None:
     return f"{text} is too little for swap." if 0 < count < ALIGN else None
 
 
-def pool(talk: Talk, target: TargetFacts) -> str:
-    """Return the new pool's name."""
+def pool(talk: Talk, target: TargetFacts, longest: int) -> str:
+    """Return the new pool's name; what lies in it adds up to `longest` bytes to a name."""
     return talk.enter(
         Enter(
             key="target.pool",
@@ -306,11 +296,16 @@ def pool(talk: Talk, target: TargetFacts) -> str:
             default="zroot",
             example="zroot",
         ),
-        lambda text: _bad_pool(text, target),
+        lambda text: _bad_pool(text, target, longest),
     )
 
 
-def _bad_pool(text: str, target: TargetFacts) -> str | None:
+def _bad_pool(text: str, target: TargetFacts, longest: int) -> str | None:
+    if len(text) + longest > _LONGEST_NAME:
+        return (
+            f"With {text!r} the longest name would have {len(text) + longest} bytes; ZFS takes "
+            f"{_LONGEST_NAME}."
+        )
     if not _POOL.fullmatch(text) or _RESERVED.fullmatch(text):
         return f"{text!r} cannot be the name of a pool."
     if any(found.name == text for found in target.pools):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from zrwizard.facts import DiskFacts, TargetFacts
 from zrwizard.flows import ask_disk, shapes, tables
 from zrwizard.flows.asking import Due, Talk
-from zrwizard.flows.choices import Place, Source
+from zrwizard.flows.choices import Place
 from zrwizard.flows.moves import Ask, Choose, ChooseMany, Enter, Option
 from zrwizard.flows.shapes import Shape
 from zrwizard.freebsd import size
@@ -44,21 +44,21 @@ def names(value: str | None) -> tuple[str, ...]:
     return tuple(word for word in found if word and word != NONE)
 
 
-def placement(talk: Talk, target: TargetFacts, source: Source) -> Placement:
-    """Return the disks with their tables, one or several, and the shape of the pool."""
+def placement(talk: Talk, target: TargetFacts, need: int) -> Placement:
+    """Return the disks with their tables, one or several, for a pool of `need` bytes."""
     one = talk.answers.get("target.disk")
     listed = names(talk.answers.get("target.disks"))
     if one is not None and one != ask_disk.SEVERAL:
         if listed:
-            question = ask_disk.one_question(target, ask_disk.needed(source))
+            question = ask_disk.one_question(target, need)
             talk.refuse(question, "Both target.disk and target.disks are given.", "Give one.")
-        return Placement(Shape.SINGLE, (ask_disk.place(talk, target, source),))
+        return Placement(Shape.SINGLE, (ask_disk.place(talk, target, need),))
     if one is None and not listed:
-        return Placement(Shape.SINGLE, (ask_disk.place(talk, target, source),))
+        return Placement(Shape.SINGLE, (ask_disk.place(talk, target, need),))
     if one is None and len(listed) == 1 and listed[0] != ask_disk.BY_SERIAL:
         alone = replace(talk, answers=talk.answers.put("target.disk", listed[0]))
-        return Placement(Shape.SINGLE, (ask_disk.place(alone, target, source),))
-    return _several(talk, target, ask_disk.needed(source))
+        return Placement(Shape.SINGLE, (ask_disk.place(alone, target, need),))
+    return _several(talk, target, need)
 
 
 def _several(talk: Talk, target: TargetFacts, need: int) -> Placement:

@@ -8,7 +8,8 @@ from zrwizard.facts import TargetFacts
 from zrwizard.flows.asking import Due, Talk
 from zrwizard.flows.choices import Login, Source
 from zrwizard.flows.moves import Ask, Choose, Look, Option, Stuck
-from zrwizard.freebsd import compatibility, size, tree, zfs, zfs_send
+from zrwizard.freebsd import compatibility, size, tree, zfs
+from zrwizard.freebsd.inventory import Inventory
 from zrwizard.freebsd.tree import SnapshotSet
 from zrwizard.plan import Problem
 
@@ -23,20 +24,18 @@ def source(talk: Talk, login: Login) -> Source:
     question = _dataset_question(talk.facts.server.roots or (), root)
     if talk.facts.server.tree_of != root:
         raise Due(Look("tree", (root,), f"Listing {root} with all its snapshots"))
-    listing = talk.facts.server.tree
-    if listing is None:
+    inventory = talk.facts.server.tree
+    if inventory is None:
         talk.refuse(question, f"The server has no dataset {root}.", "Choose one of the list.")
-    encrypted = next((row.name for row in listing.datasets if row.encryption), None)
-    if encrypted:
+    if inventory[root].root is not None:
         talk.refuse(
             question,
-            f"{encrypted} is encrypted, and restoring encrypted datasets is not offered yet.",
+            f"{root} itself is encrypted; a new pool's own dataset cannot take that over.",
             "Choose another dataset.",
         )
-    chosen = _snapshot(talk, listing, root)
-    boot = _boot_environment(talk, listing, root, chosen)
-    estimate = _estimate(talk, listing, root, chosen)
-    return Source(root, chosen.tag, boot, listing, estimate)
+    chosen = _snapshot(talk, inventory, root)
+    boot = _boot_environment(talk, inventory, root, chosen)
+    return Source(root, chosen, boot, inventory)
 
 
 def _dataset(talk: Talk, login: Login) -> str:
@@ -95,9 +94,9 @@ def _date(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
 
 
-def _snapshot(talk: Talk, listing: zfs.Listing, root: str) -> SnapshotSet:
-    sets = [found for found in tree.snapshot_sets(listing, root) if root in found.datasets]
-    newest = next((found for found in sets if found.complete), None)
+def _snapshot(talk: Talk, inventory: Inventory, root: str) -> SnapshotSet:
+    sets = [found for found in tree.snapshot_sets(inventory, root) if root in found.datasets]
+    newest = tree.newest_complete(sets)
     if not sets:
         talk.refuse(
             _dataset_question(talk.facts.server.roots or (), root),
@@ -108,15 +107,15 @@ def _snapshot(talk: Talk, listing: zfs.Listing, root: str) -> SnapshotSet:
         key="source.snapshot",
         page="source",
         title="As of when?",
-        help="A snapshot is complete when every dataset below has it; only then can the tree "
-        "be sent as a whole. Times are UTC.",
+        help="Datasets that do not have the snapshot stay behind, with what lies below them. Times "
+        "are UTC.",
         options=tuple(
             Option(
                 value=found.tag,
                 label=found.tag,
-                cells=(found.tag, _date(found.creation), _held(listing, found)),
-                detail=f"{len(found.datasets)} datasets",
-                locked=None if found.complete else f"it is missing on {_missing(found)}",
+                # Blocks that clones share count once for each.
+                cells=(found.tag, _date(found.creation), size.human(found.referenced)),
+                detail=_covered(found),
                 recommended=found is newest,
             )
             for found in sets
@@ -132,11 +131,17 @@ def _snapshot(talk: Talk, listing: zfs.Listing, root: str) -> SnapshotSet:
         talk.refuse(
             question,
             f"No snapshot of {root} is complete: {sets[0].tag} is missing on {_missing(sets[0])}.",
-            "Take a recursive snapshot on the server (zfs snapshot -r), or choose another dataset.",
+            "Name the snapshot to restore without those, or take a recursive one on the server "
+            "(zfs snapshot -r).",
         )
     again = talk if tag == value else Talk(talk.facts, talk.answers.put(question.key, tag))
     chosen = again.pick(question).value
     return next(found for found in sets if found.tag == chosen)
+
+
+def _covered(found: SnapshotSet) -> str:
+    covered = f"{len(found.datasets)} datasets"
+    return covered if found.complete else f"{covered}; {_missing(found)} stay behind"
 
 
 def _missing(found: SnapshotSet) -> str:
@@ -145,14 +150,8 @@ def _missing(found: SnapshotSet) -> str:
     return f"{shown} and {rest} more" if rest > 0 else shown
 
 
-def _held(listing: zfs.Listing, found: SnapshotSet) -> str:
-    """What the snapshots of one tag refer to; blocks that clones share count once for each."""
-    referenced = sum(s.referenced for s in listing.snapshots if s.tag == found.tag)
-    return size.human(referenced)
-
-
-def _boot_environment(talk: Talk, listing: zfs.Listing, root: str, chosen: SnapshotSet) -> str:
-    found = tree.boot_environments(listing, root, chosen.tag)
+def _boot_environment(talk: Talk, inventory: Inventory, root: str, chosen: SnapshotSet) -> str:
+    found = tree.boot_environments(inventory, root, chosen.tag)
     if not found:
         talk.refuse(
             _dataset_question(talk.facts.server.roots or (), root),
@@ -176,6 +175,9 @@ def _boot_environment(talk: Talk, listing: zfs.Listing, root: str, chosen: Snaps
                     row.origin or "-",
                     row.mountpoint or "-",
                 ),
+                locked="it is encrypted, and the loader of FreeBSD cannot read it"
+                if row.encrypted
+                else None,
                 recommended=row.name == best,
             )
             for row in found
@@ -189,23 +191,6 @@ def _boot_environment(talk: Talk, listing: zfs.Listing, root: str, chosen: Snaps
         short = short if short.startswith("ROOT/") else f"ROOT/{short}"
         talk = Talk(talk.facts, talk.answers.put(question.key, short))
     return f"{root}/{talk.pick(question).value}"
-
-
-def _estimate(
-    talk: Talk, listing: zfs.Listing, root: str, chosen: SnapshotSet
-) -> zfs_send.Estimate:
-    server = talk.facts.server
-    name = f"{root}@{chosen.tag}"
-    if server.estimate_of != name:
-        raise Due(Look("estimate", (name,), f"Asking how much a stream of {name} would be"))
-    if server.estimate is None:
-        problem = Problem(
-            "source.snapshot",
-            f"{name} cannot be sent: {server.refused}",
-            "Choose another snapshot.",
-        )
-        raise Due(Stuck((problem,), 2))
-    return server.estimate
 
 
 def release(talk: Talk, target: TargetFacts) -> compatibility.Choice:

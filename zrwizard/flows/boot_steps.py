@@ -44,10 +44,10 @@ def _environments(choices: Choices) -> tuple[str, ...]:
     """Every file system of every boot environment, but for those that are never mounted."""
     source = choices.source
     parent = f"{source.root}/ROOT"
-    sent = tree.sent_datasets(source.tree, source.root, source.tag)
+    rows = (source.tree[name] for name in choices.made.sent)
     return tuple(
         tree.renamed(row.name, source.root, choices.pool)
-        for row in sent
+        for row in rows
         if row.kind == "filesystem"
         and row.name != parent
         and tree.below(row.name, parent)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from zrwizard.facts import DiskFacts
 from zrwizard.flows.shapes import Shape
-from zrwizard.freebsd import cksum, ssh, zfs, zfs_send
+from zrwizard.freebsd import cksum, ssh
 from zrwizard.freebsd.gpart import Entry
+from zrwizard.freebsd.inventory import Inventory
 from zrwizard.freebsd.layout import Layout
+from zrwizard.freebsd.tree import SnapshotSet
 from zrwizard.plan import Identity
+from zrwizard.transfer.forest import Decomposition, History
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +51,38 @@ class Source:
     """
 
     root: str
-    tag: str
+    chosen: SnapshotSet
     boot: str
-    tree: zfs.Listing
-    estimate: zfs_send.Estimate
+    tree: Inventory
+
+    @property
+    def tag(self) -> str:
+        """The part of the snapshot's name behind the @."""
+        return self.chosen.tag
 
     @property
     def snapshot(self) -> str:
         """The snapshot's full name."""
         return f"{self.root}@{self.tag}"
+
+
+@dataclass(frozen=True, slots=True)
+class Carriage:
+    """How the tree comes over: as one `zfs send -R` where `whole`, else a stream for each dataset.
+
+    `sizes` are the bytes of each dataset on the server, as estimated; `limit` is in bytes a second,
+    0 for none.
+    """
+
+    history: History
+    whole: bool
+    sizes: Mapping[str, int]
+    limit: int
+
+    @property
+    def total(self) -> int:
+        """The estimate for everything, in bytes."""
+        return sum(self.sizes.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +116,9 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Everything that the plan is made of. `places` are the pool's disks, in the order of `shape`.
+    """Everything that the plan is made of; `made` is what comes, under its names in `pool`.
 
-    `spares` are disks that stand by.
+    `places` are the pool's disks, in the order of `shape`; `spares` are disks that stand by.
     """
 
     token: str
@@ -99,6 +126,8 @@ class Choices:
     network: Network
     login: Login
     source: Source
+    carriage: Carriage
+    made: Decomposition
     places: tuple[Place, ...]
     spares: tuple[Place, ...]
     shape: Shape

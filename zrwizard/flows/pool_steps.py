@@ -1,4 +1,4 @@
-"""The steps from an empty pool to a received tree whose snapshots are proven by their guids."""
+"""The step that makes the pool, and the proof that everything is in it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from zrwizard.flows import shtext
 from zrwizard.flows.choices import Choices, Place
 from zrwizard.flows.disk_steps import guard, only_our_rows
 from zrwizard.flows.shapes import status_rows, vdev_words
-from zrwizard.freebsd import cksum, gpart, sh, ssh, tree, zfs, zfs_receive, zfs_send, zpool
-from zrwizard.plan import Command, Danger, Phase, Share, Step, Transfer
+from zrwizard.freebsd import cksum, gpart, sh, tree, zfs, zpool
+from zrwizard.plan import Command, Danger, Phase, Step
 
 ALTROOT = "/mnt"
 
@@ -98,91 +98,11 @@ def unless_finished(choices: Choices, look: str) -> str:
     return shtext.lines(f"{shtext.finished(choices.home)} && exit 0", look)
 
 
-def transfer_steps(choices: Choices) -> tuple[Step, ...]:
-    """Return the one long step: send there, receive here, detached from the line."""
-    source, pool = choices.source, choices.pool
-    return (
-        Step(
-            id="transfer",
-            phase=Phase.TRANSFER,
-            title=f"Receive {source.snapshot} with everything below it",
-            why="One replication stream brings file systems, snapshots and their properties. "
-            "Nothing is mounted.",
-            action=Transfer(
-                text=_job(choices),
-                job="transfer",
-                pool=pool,
-                nic=choices.network.nic,
-                estimate=source.estimate.total,
-                streams=len(tree.sent_snapshots(source.tree, source.root, source.tag)),
-                reset=_reset(choices),
-                shares=_shares(choices),
-            ),
-            danger=Danger.CHANGES,
-            look=unless_finished(choices, snapshots_are_there(choices)),
-            guard=shtext.lines(
-                shtext.must_be_ours(pool, choices.token),
-                f"{ssh.check(choices.login.session)} 2>/dev/null || "
-                + shtext.refuse("The login to the server is gone: log in again."),
-            ),
-            proof=snapshots_are_there(choices),
-            proof_timeout=300,
-        ),
-    )
-
-
-def _shares(choices: Choices) -> tuple[Share, ...]:
-    source = choices.source
-    sizes: dict[str, int] = {}
-    for stream in source.estimate.streams:
-        name = stream.snapshot.partition("@")[0]
-        sizes[name] = sizes.get(name, 0) + stream.bytes
-    return tuple(
-        Share(tree.renamed(dataset.name, source.root, choices.pool), sizes.get(dataset.name, 0))
-        for dataset in tree.sent_datasets(source.tree, source.root, source.tag)
-    )
-
-
-def _job(choices: Choices) -> str:
-    status = f"{choices.home}/send.rc"
-    send = ssh.run(choices.login.session, zfs_send.replicate(choices.source.snapshot))
-    # Without pipefail the left end's status would be lost; a cut stream ends the right one too.
-    return shtext.lines(
-        f"rm -f {sh.quote(status)}",
-        sh.pipeline(sh.keep_status(send, status), zfs_receive.receive(choices.pool)),
-        "r=$?",
-        f"s=$(cat {sh.quote(status)})",
-        'printf \'sending ended with status %s, receiving with %s\\n\' "${s:-?}" "$r"',
-        '[ "${s:-1}" -le "$r" ] || r=${s:-1}',
-        'exit "$r"',
-    )
-
-
-def _reset(choices: Choices) -> str:
-    pool = sh.quote(choices.pool)
-    top = f"{choices.pool}/"
-    return shtext.lines(
-        shtext.must_be_ours(choices.pool, choices.token),
-        f"zfs list -H -o name -d 1 -t filesystem,volume {pool} | while IFS= read -r d; do",
-        '  case "$d" in',
-        f"    {sh.quote(top)}*) ;;",
-        "    *) continue ;;",
-        "  esac",
-        # A clone may be gone with its origin.
-        '  zfs list -H -o name "$d" >/dev/null 2>&1 || continue',
-        '  zfs destroy -R "$d" || exit 1',
-        "done || exit 1",
-        f"zfs list -H -o name -d 1 -t snapshot {pool} | while IFS= read -r d; do",
-        '  zfs destroy -R "$d" || exit 1',
-        "done",
-    )
-
-
 def snapshots_are_there(choices: Choices) -> str:
     """Leaves with 1 unless exactly the sent datasets and snapshots are there, by their guids."""
-    source, pool = choices.source, choices.pool
-    pairs = tree.expected_guids(source.tree, source.root, source.tag, pool)
-    names = tree.expected_names(source.tree, source.root, source.tag, pool)
+    source, pool, sent = choices.source, choices.pool, choices.made.sent
+    pairs = tree.expected_guids(source.tree, sent, source.root, pool)
+    names = tree.expected_names(sent, source.root, pool)
     listing = "".join(
         f"{name}\n" for name in sorted(names, key=lambda n: n.encode("utf-8", "surrogateescape"))
     )

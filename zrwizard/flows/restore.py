@@ -10,6 +10,7 @@ from zrwizard.flows import (
     ask_network,
     ask_several,
     ask_source,
+    ask_transfer,
     shapes,
     shtext,
     tables,
@@ -20,8 +21,9 @@ from zrwizard.flows.boot_steps import boot_steps, finish_steps, proof_steps
 from zrwizard.flows.choices import Choices
 from zrwizard.flows.disk_steps import disk_steps, medium_has_boot_code, medium_has_loader
 from zrwizard.flows.moves import Answers, Key, Look, Move, Prepare, Review, Stuck
-from zrwizard.flows.pool_steps import pool_steps, transfer_steps
+from zrwizard.flows.pool_steps import pool_steps
 from zrwizard.flows.prepare_steps import login_steps, network_steps
+from zrwizard.flows.transfer_steps import transfer_steps
 from zrwizard.freebsd import size
 from zrwizard.plan import Plan, Problem, Step
 
@@ -61,6 +63,19 @@ KEYS = (
         "newest",
     ),
     Key("source.boot_environment", "The boot environment to start.", "ROOT/default"),
+    Key(
+        "source.way",
+        "every (a stream for each dataset, with all older snapshots), latest (only the chosen "
+        "snapshot), or tree (one zfs send -R, which cannot go on where it was cut).",
+        "every",
+        "every",
+    ),
+    Key(
+        "source.limit",
+        "Bytes a second at most, such as 10m; none for as fast as it goes.",
+        "10m",
+        "none",
+    ),
     Key(
         "source.release",
         "The FreeBSD release that is restored: 13, 14, 15 or unknown.",
@@ -127,15 +142,18 @@ def _plan(talk: Talk) -> Plan:
     login = ask_network.login(talk, host, port)
     _prepared(facts, "login", repr(login), login_steps(login))
     source = ask_source.source(talk, login)
+    carriage = ask_transfer.carriage(talk, source)
     fitted = ask_source.release(talk, target)
-    placed = ask_several.placement(talk, target, source)
-    pool = ask_disk.pool(talk, target)
+    placed = ask_several.placement(talk, target, ask_transfer.room_for(source, carriage))
+    pool = ask_disk.pool(talk, target, ask_transfer.longest(source))
     choices = Choices(
         token=facts.token,
         home=facts.home,
         network=network,
         login=login,
         source=source,
+        carriage=carriage,
+        made=ask_transfer.made(source, carriage.history, pool),
         places=placed.places,
         spares=placed.spares,
         shape=placed.shape,
@@ -193,12 +211,12 @@ def build(choices: Choices, target: TargetFacts, warnings: tuple[str, ...] = ())
 
 
 def _notes(choices: Choices, target: TargetFacts) -> tuple[str, ...]:
-    estimate = choices.source.estimate
     each = tables.pool_bytes(choices.places[0].layout)
     left = shapes.room(choices.shape, len(choices.places), each)
     found = [
-        f"The stream is estimated at {size.human(estimate.total)}; the pool has room for "
+        f"The transfer is estimated at {size.human(choices.carriage.total)}; the pool has room for "
         f"{size.human(left)}.",
+        *ask_transfer.told(choices.made, whole=choices.carriage.whole),
         choices.compatibility_reason,
         "The restored system's own files are not changed: if the disk or the network card has "
         "another name than before, look at /etc/fstab and /etc/rc.conf.",

@@ -135,23 +135,24 @@ def _value(value: str) -> str:
 # --- commands ---------------------------------------------------------------------------------
 
 
-def _ssh(session: Session, *words: str) -> list[str]:
-    return ["ssh", "-F", session.config_path, *words]
+def words(session: Session) -> list[str]:
+    """The words with which each command of the session begins; its host is `ALIAS`."""
+    return ["ssh", "-F", session.config_path]
 
 
 def login(session: Session) -> str:
     """Command for the terminal: ask for what is needed, then stay as master in the background."""
-    return sh.join(_ssh(session, "-o", "ControlMaster=yes", "-fN", ALIAS))
+    return sh.join([*words(session), "-o", "ControlMaster=yes", "-fN", ALIAS])
 
 
 def check(session: Session) -> str:
     """Command: succeeds while the master connection lives."""
-    return sh.join(_ssh(session, "-O", "check", ALIAS))
+    return sh.join([*words(session), "-O", "check", ALIAS])
 
 
 def logout(session: Session) -> str:
     """Command: end the master connection."""
-    return sh.join(_ssh(session, "-O", "exit", ALIAS))
+    return sh.join([*words(session), "-O", "exit", ALIAS])
 
 
 def run(session: Session, command_text: str) -> str:
@@ -160,7 +161,7 @@ def run(session: Session, command_text: str) -> str:
     Its status is the remote one, 255 where ssh itself failed. Keep to one simple command: root's
     login shell on 13 is csh, which reads quoted words alike but no redirection of errors.
     """
-    return sh.on_host(_ssh(session, "-o", "BatchMode=yes", ALIAS), command_text)
+    return sh.on_host([*words(session), "-o", "BatchMode=yes", ALIAS], command_text)
 
 
 def scan(host: str, port: int, seconds: int = 10) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from . import cksum, zfs
+from .inventory import Inventory, Snapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,12 +14,14 @@ class SnapshotSet:
     """All snapshots of one tag over a tree.
 
     `creation` is that of the root's snapshot (seconds since 1970), or the newest where the root
-    lacks it. `missing` are the datasets without it, `later` those of them that were made after it.
-    `zfs send -R` of the root fails unless nothing is missing (facts C5).
+    lacks it; `referenced` is in bytes, blocks that clones share once for each. `missing` are the
+    datasets without it, `later` those of them that were made after it. `zfs send -R` of the root
+    fails unless nothing is missing (facts C5).
     """
 
     tag: str
     creation: int
+    referenced: int
     datasets: tuple[str, ...]
     missing: tuple[str, ...]
     later: tuple[str, ...]
@@ -39,7 +42,7 @@ class BootEnvironment:
     guid: int
     origin: str | None
     mountpoint: str | None
-    canmount: str | None
+    encrypted: bool
 
 
 def below(name: str, root: str) -> bool:
@@ -55,109 +58,86 @@ def renamed(name: str, source: str, target: str) -> str:
     return target + head[len(source) :] + at + tag
 
 
-def snapshot_sets(listing: zfs.Listing, root: str) -> tuple[SnapshotSet, ...]:
+def snapshot_sets(inventory: Inventory, root: str) -> tuple[SnapshotSet, ...]:
     """Every tag that occurs in the tree of `root`, newest first."""
-    datasets = [dataset for dataset in listing.datasets if below(dataset.name, root)]
-    by_tag: dict[str, dict[str, zfs.Snapshot]] = defaultdict(dict)
-    for snapshot in listing.snapshots:
-        if below(snapshot.dataset, root):
-            by_tag[snapshot.tag][snapshot.dataset] = snapshot
-    sets = [_set(tag, having, datasets, root) for tag, having in by_tag.items()]
+    inside = [name for name in inventory if below(name, root)]
+    having: dict[str, dict[str, int]] = defaultdict(dict)
+    for name in inside:
+        for at, tag in enumerate(inventory[name].snapshots.tags):
+            having[tag][name] = at
+    sets = [_set(inventory, tag, places, inside, root) for tag, places in having.items()]
     return tuple(sorted(sets, key=lambda found: (found.creation, found.tag), reverse=True))
 
 
 def _set(
-    tag: str, having: dict[str, zfs.Snapshot], datasets: list[zfs.Dataset], root: str
+    inventory: Inventory, tag: str, places: Mapping[str, int], inside: list[str], root: str
 ) -> SnapshotSet:
-    newest = max(having.values(), key=lambda snapshot: snapshot.createtxg)
-    chosen = having.get(root, newest)
-    missing = [dataset for dataset in datasets if dataset.name not in having]
+    def snapshots(name: str) -> Snapshots:
+        return inventory[name].snapshots
+
+    newest = max(places, key=lambda name: snapshots(name).txgs[places[name]])
+    chosen = root if root in places else newest
+    missing = [name for name in inside if name not in places]
+    txg = snapshots(chosen).txgs[places[chosen]]
     return SnapshotSet(
         tag=tag,
-        creation=chosen.creation,
-        datasets=tuple(dataset.name for dataset in datasets if dataset.name in having),
-        missing=tuple(dataset.name for dataset in missing),
-        later=tuple(d.name for d in missing if d.createtxg > chosen.createtxg),
+        creation=snapshots(chosen).made[places[chosen]],
+        referenced=sum(snapshots(name).referenced[at] for name, at in places.items()),
+        datasets=tuple(name for name in inside if name in places),
+        missing=tuple(missing),
+        later=tuple(name for name in missing if inventory[name].txg > txg),
     )
 
 
-def newest_complete(listing: zfs.Listing, root: str) -> SnapshotSet | None:
-    """The newest tag that every dataset of the tree has; None where there is none."""
-    return next((found for found in snapshot_sets(listing, root) if found.complete), None)
+def newest_complete(sets: Iterable[SnapshotSet]) -> SnapshotSet | None:
+    """The newest set that every dataset of the tree has; None where there is none."""
+    return next((found for found in sets if found.complete), None)
 
 
-def boot_environments(listing: zfs.Listing, root: str, tag: str) -> tuple[BootEnvironment, ...]:
+def boot_environments(inventory: Inventory, root: str, tag: str) -> tuple[BootEnvironment, ...]:
     """File systems right below `<root>/ROOT` that have the snapshot, in the listing's order."""
-    parent = f"{root}/ROOT"
-    guids = {snapshot.name: snapshot.guid for snapshot in listing.snapshots}
     found: list[BootEnvironment] = []
-    for dataset in listing.datasets:
-        head, _, name = dataset.name.rpartition("/")
-        guid = guids.get(f"{dataset.name}@{tag}")
-        if head == parent and dataset.kind == "filesystem" and guid is not None:
+    for dataset, holding in inventory.items():
+        head, _, name = dataset.rpartition("/")
+        at = holding.snapshots.find(tag)
+        if head == f"{root}/ROOT" and holding.kind == "filesystem" and at is not None:
             found.append(
                 BootEnvironment(
                     name=name,
-                    dataset=dataset.name,
-                    creation=dataset.creation,
-                    guid=guid,
-                    origin=dataset.origin,
-                    mountpoint=dataset.mountpoint,
-                    canmount=dataset.canmount,
+                    dataset=dataset,
+                    creation=holding.made,
+                    guid=holding.snapshots.guids[at],
+                    origin=holding.origin,
+                    mountpoint=holding.mountpoint,
+                    encrypted=holding.root is not None,
                 )
             )
     return tuple(found)
 
 
-def sent_datasets(listing: zfs.Listing, root: str, tag: str) -> tuple[zfs.Dataset, ...]:
-    """The datasets that `zfs send -R root@tag` carries, in the listing's order.
-
-    Those without the snapshot are left out with all that is below them.
-    """
-    having = {snapshot.dataset for snapshot in listing.snapshots if snapshot.tag == tag}
-    sent: list[zfs.Dataset] = []
-    names: set[str] = set()
-    for dataset in sorted(listing.datasets, key=lambda row: row.name.split("/")):
-        parent = dataset.name.rpartition("/")[0]
-        if dataset.name in having and (dataset.name == root or parent in names):
-            names.add(dataset.name)
-    sent.extend(dataset for dataset in listing.datasets if dataset.name in names)
-    return tuple(sent)
-
-
-def sent_snapshots(listing: zfs.Listing, root: str, tag: str) -> tuple[zfs.Snapshot, ...]:
-    """The snapshots that `zfs send -R root@tag` carries: each dataset's, up to the chosen one."""
-    names = {dataset.name for dataset in sent_datasets(listing, root, tag)}
-    until = {
-        snapshot.dataset: snapshot.createtxg
-        for snapshot in listing.snapshots
-        if snapshot.tag == tag
-    }
-    return tuple(
-        snapshot
-        for snapshot in listing.snapshots
-        if snapshot.dataset in names and snapshot.createtxg <= until[snapshot.dataset]
-    )
+Sent = Mapping[str, Iterable[int]]
+"""What goes: each dataset, with the places of its snapshots in the inventory."""
 
 
 def expected_guids(
-    listing: zfs.Listing, root: str, tag: str, target: str
+    inventory: Inventory, sent: Sent, root: str, target: str
 ) -> tuple[tuple[str, int], ...]:
     """(name, guid) of every snapshot that must be there after the restore, in the C locale's order.
 
     Names are those on the target, where `root` is called `target`.
     """
     pairs = [
-        (renamed(snapshot.name, root, target), snapshot.guid)
-        for snapshot in sent_snapshots(listing, root, tag)
+        (f"{renamed(name, root, target)}@{snapshots.tags[at]}", snapshots.guids[at])
+        for name, places in sent.items()
+        for snapshots in (inventory[name].snapshots,)
+        for at in places
     ]
     return tuple(sorted(pairs, key=_line))
 
 
-def expected_names(listing: zfs.Listing, root: str, tag: str, target: str) -> tuple[str, ...]:
+def expected_names(sent: Sent, root: str, target: str) -> tuple[str, ...]:
     """Names on the target of the file systems and volumes that must be there, sorted."""
-    sent = sent_datasets(listing, root, tag)
-    return tuple(sorted(renamed(dataset.name, root, target) for dataset in sent))
+    return tuple(sorted(renamed(name, root, target) for name in sent))
 
 
 def _line(pair: tuple[str, int]) -> bytes:
@@ -167,8 +147,3 @@ def _line(pair: tuple[str, int]) -> bytes:
 def guid_text(pairs: tuple[tuple[str, int], ...]) -> bytes:
     """The bytes that `zfs list -Hp -t snapshot -o name,guid | LC_ALL=C sort` prints for `pairs`."""
     return b"".join(sorted(map(_line, pairs)))
-
-
-def expected_checksum(listing: zfs.Listing, root: str, tag: str, target: str) -> cksum.Checksum:
-    """What `zfs.guid_checksum(target)` must print after the restore."""
-    return cksum.of(guid_text(expected_guids(listing, root, tag, target)))

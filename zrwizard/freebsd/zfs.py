@@ -1,6 +1,6 @@
-"""zfs(8): datasets and snapshots listed, properties read and set, mounts.
+"""zfs(8): datasets listed, properties read and set, mounts.
 
-The stream side lives in `zfs_send` and `zfs_receive`, reasoning over a tree in `tree`.
+A whole tree: `inventory`, and reasoning over it `tree`. Streams: `zfs_send`, `zfs_receive`.
 """
 
 from __future__ import annotations
@@ -12,61 +12,7 @@ from . import sh, text
 from .errors import ParseError
 
 TOOL = "zfs list"
-TREE_COLUMNS = (
-    "name,type,used,referenced,creation,createtxg,guid,origin,mountpoint,canmount,encryption"
-)
-_KINDS = frozenset({"filesystem", "volume"})
 _VERSION = re.compile(r"zfs-(?:kmod-)?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?\S*", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """A file system or volume (`kind`). Bytes, `creation` in seconds since 1970.
-
-    `origin` is the snapshot that it was cloned from. `encryption` is None where it is off.
-    """
-
-    name: str
-    kind: str
-    used: int
-    referenced: int
-    creation: int
-    createtxg: int
-    guid: int
-    origin: str | None
-    mountpoint: str | None
-    canmount: str | None
-    encryption: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """One snapshot, `name` in full (`pool/fs@tag`). Bytes, `creation` in seconds since 1970."""
-
-    name: str
-    used: int
-    referenced: int
-    creation: int
-    createtxg: int
-    guid: int
-
-    @property
-    def dataset(self) -> str:
-        """The dataset that it belongs to."""
-        return self.name.partition("@")[0]
-
-    @property
-    def tag(self) -> str:
-        """The part behind the @."""
-        return self.name.partition("@")[2]
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """Datasets and snapshots in the order printed."""
-
-    datasets: tuple[Dataset, ...]
-    snapshots: tuple[Snapshot, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +49,13 @@ def list_roots(depth: int = 1) -> str:
     )
 
 
-def list_tree(root: str) -> str:
-    """Command: everything below and including `root`, for `parse_tree`."""
-    kinds = "filesystem,volume,snapshot"
-    return sh.command("zfs", "list", "-Hp", "-r", "-t", kinds, "-o", TREE_COLUMNS, root)
-
-
 def list_guids(root: str) -> str:
     """Command: name and guid of every snapshot below `root`, for `parse_guids`."""
     return sh.command("zfs", "list", "-Hp", "-t", "snapshot", "-o", "name,guid", "-r", root)
 
 
 def guid_checksum(root: str) -> str:
-    """Command: the checksum of the sorted guid list; see `tree.expected_checksum`."""
+    """Command: the checksum of the sorted guid list; of what: `tree.guid_text`."""
     # A pipe inside a substitution hides a failing zfs list, but then the checksum cannot match.
     return sh.pipeline(list_guids(root), "LC_ALL=C sort", sh.command("cksum"))
 
@@ -192,43 +132,6 @@ def parse_roots(output: str) -> tuple[Root, ...]:
             Root(name, text.whole(TOOL, "used", taken), text.whole(TOOL, "creation", creation))
         )
     return tuple(found)
-
-
-def parse_tree(output: str) -> Listing:
-    """The rows of `list_tree`. Raises ParseError. Facts B4."""
-    datasets: list[Dataset] = []
-    snapshots: list[Snapshot] = []
-    for line in text.lines(output):
-        row = text.cells(TOOL, line, 11)
-        name, kind = row[0], row[1]
-        keys = ("used", "referenced", "creation", "createtxg", "guid")
-        taken, referenced, creation, createtxg, guid = (
-            text.whole(TOOL, key, cell) for key, cell in zip(keys, row[2:7], strict=True)
-        )
-        if kind == "snapshot":
-            if name.count("@") != 1:
-                raise ParseError(TOOL, "not the name of a snapshot", name)
-            snapshots.append(Snapshot(name, taken, referenced, creation, createtxg, guid))
-        elif kind in _KINDS:
-            encryption = text.absent(row[10])
-            datasets.append(
-                Dataset(
-                    name=name,
-                    kind=kind,
-                    used=taken,
-                    referenced=referenced,
-                    creation=creation,
-                    createtxg=createtxg,
-                    guid=guid,
-                    origin=text.absent(row[7]),
-                    mountpoint=text.absent(row[8]),
-                    canmount=text.absent(row[9]),
-                    encryption=None if encryption == "off" else encryption,
-                )
-            )
-        else:
-            raise ParseError(TOOL, "neither a dataset nor a snapshot", line)
-    return Listing(tuple(datasets), tuple(snapshots))
 
 
 def parse_guids(output: str) -> dict[str, int]:

@@ -122,8 +122,8 @@ class State:
     Dataset `number` of `count` is `target`; `phase` began at `since` and this was written at `at`
     (seconds since 1970 on the mover's machine). In bytes: `sent` of the running stream as the
     sender counts them, `size` of it as the sender estimated (0 unknown), `had` what of this dataset
-    had come before, `finished` the planned sizes of the finished datasets. `retries` counts streams
-    that were tried again, `event` is the log's last line for people.
+    had come before, `finished` what the finished datasets were, as planned where they had come
+    before. `retries` counts streams that were tried again, `event` is the last line for people.
     """
 
     phase: Phase

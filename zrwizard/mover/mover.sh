@@ -19,7 +19,7 @@
 #   PHASE NUMBER COUNT SINCE AT SENT SIZE HAD DONE RETRIES
 #     looking|sending|waiting|paused|renaming|ended; dataset NUMBER of COUNT; when PHASE began and this was
 #     written (seconds since 1970); bytes of this stream as the sender counts them, and as it estimated
-#     them (0 unknown); bytes that had come of this dataset before; planned bytes of the finished ones;
+#     them (0 unknown); bytes that had come of this dataset before; bytes of the finished ones;
 #     streams tried again
 #   TARGET
 #   the last line of the log that was for people, without its time
@@ -428,7 +428,8 @@ bring() { # all of one dataset
         *) leave 12 "$target does not fit: $one." ;;
         esac
     done
-    finished=$((finished + weight)) had=0
+    [ "$brought" -gt 0 ] || brought=$weight # it was there already
+    finished=$((finished + brought)) had=0
     say "Dataset $number of $count: $target is there."
 }
 name_it() { # gives a dataset its name, unless it has it

@@ -60,6 +60,7 @@ class Mover:
             raise Fail(f"mover.sh: {where}: {exc}\n", UNUSABLE) from None
         self._phase, self._since, self._event = "", 0, ""
         self._number = self._sent = self._size = self._had = self._finished = self._retries = 0
+        self._brought = 0
         self._before = 0
         """Bytes of the snapshots of the running stream that are through."""
         self._row = self._rows[0] if self._rows else None
@@ -77,8 +78,10 @@ class Mover:
                 raise Leave(UNUSABLE, "The rehearsal plays a mover that pulls.")
             for number, row in enumerate(self._rows, 1):
                 self._number, self._row, self._had, self._sent, self._size = number, row, 0, 0, 0
+                self._brought = 0
                 await self._bring(row)
-                self._finished += row.size
+                self._finished += self._brought or row.size
+                self._had = self._sent = 0
                 self._say(f"Dataset {number} of {len(self._rows)}: {row.target} is there.")
             await self._rename()
             self._row = None
@@ -268,7 +271,7 @@ class Mover:
         """Can the sender go on with the token? None: there was no answer."""
         status, out = await self._sh(self._far("zfs", "send", "-n", "-v", "-P", "-t", token))
         found = re.search(r"^\tbytes = (0x[0-9a-f]+)$", out, re.MULTILINE)
-        self._had = int(found[1], 16) if found else 0
+        self._had = self._brought + (int(found[1], 16) if found else 0)
         guid = re.search(r"^\ttoguid = (0x[0-9a-f]+)$", out, re.MULTILINE)
         if guid and int(guid[1], 16) == int(row.guid):
             self._call.write(f"{self._where}/resumed", f"{row.target}\n".encode(), append=True)
@@ -281,7 +284,7 @@ class Mover:
             words: tuple[str, ...] = ("zfs", "send", "-v", "-P", "-t", what.token)
         else:
             more = (*self._set["options"].split(), *("-w",) * row.raw, *("-R",) * row.tree)
-            words, self._had = ("zfs", "send", "-v", "-P", *more, *what.words), 0
+            words, self._had = ("zfs", "send", "-v", "-P", *more, *what.words), self._brought
         self._sent = self._size = self._before = 0
         self._say(f"Dataset {self._number} of {len(self._rows)}: {row.source} to {row.target}.")
         rc = shlex.quote(f"{self._where}/sending")
@@ -301,6 +304,7 @@ class Mover:
             sending = int(self._text("sending") or 255)
             if status == sending == 0:
                 self._trouble, self._wait, self._sent = 0.0, 0, max(self._sent, self._size)
+                self._brought = self._had + self._sent
                 self._tell()
                 return True
             dead = self._judge(sending)

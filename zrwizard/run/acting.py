@@ -13,6 +13,7 @@ from zrwizard import edits
 from zrwizard.cksum import cksum
 from zrwizard.console.errors import Refused
 from zrwizard.freebsd import sh
+from zrwizard.mover import MEANING, Status
 from zrwizard.plan import (
     Answer,
     Command,
@@ -278,6 +279,8 @@ class Actor:
                 + last_lines(str(lost) or watcher.log),
                 "Start again: what it left is cleared, and the transfer begins anew.",
             ) from None
+        if status != 0 and action.mover:
+            raise _moved(step, status, watcher.log)
         if status != 0:
             raise failure(
                 step,
@@ -317,6 +320,17 @@ def failure(step: Step, command: str, output: str, what: str) -> StepError:
     if said:
         text += f" It said: {said}"
     return StepError(text, f"{known.now} {_AGAIN}" if known else _now(step), code)
+
+
+def _moved(step: Step, status: int, log: str) -> StepError:
+    """Return the error that the mover's exit status means; its log has the tools' own words."""
+    if status not in MEANING:
+        return failure(step, "zfs receive", log, f"The transfer ended with status {status}.")
+    meaning = MEANING[Status(status)]
+    said = last_lines(log)
+    what = f"{meaning.what} It said: {said}" if said else meaning.what
+    code = Exit.REFUSED if status == Status.HOST_KEY else Exit.FAILED
+    return StepError(what, meaning.now, code)
 
 
 def _failed(step: Step, command: str, result: Result) -> StepError:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from zrwizard.freebsd.zfs_receive import ReceiveLog
 from zrwizard.freebsd.zfs_send_progress import SendLog
+from zrwizard.mover import Phase, State
 from zrwizard.plan import Share
 from zrwizard.transfer.poll import Look
 from zrwizard.transfer.progress import Part, Sample
@@ -20,6 +21,8 @@ def sample(
     one was. A snapshot of less than a second is told by the receiver only, and one whose end is
     on its way by the sender only: neither count is too high, so the higher one is taken.
     """
+    if look.state is not None:
+        return _of_mover(at, look, look.state, shares)
     present = received.current
     begun = sent.bytes if present is not None and present.source == sent.snapshot else 0
     total = max(sent.total, received.bytes + begun)
@@ -31,6 +34,27 @@ def sample(
         finished=len(received.finished),
         current=present.target if present is not None else "",
         part=_part(received, begun, shares),
+    )
+
+
+def _of_mover(at: float, look: Look, state: State, shares: Sequence[Share]) -> Sample:
+    """Return what the mover tells: its bytes are the sender's, and what was there before counts.
+
+    With each dataset that is finished its real size takes the place of the estimated one.
+    """
+    own = state.had + state.sent
+    share = shares[state.number - 1].size if 0 < state.number <= len(shares) else 0
+    over = state.phase is Phase.ENDED or state.number == 0
+    later = sum(share.size for share in shares[state.number :])
+    return Sample(
+        at,
+        net=look.net,
+        used=look.used,
+        sent=state.finished + own,
+        finished=len(shares) if over and look.rc == 0 else max(0, state.number - 1),
+        current=state.target if state.phase is Phase.SENDING else "",
+        part=None if over else Part(state.target, state.number, own, max(share, own)),
+        estimate=state.finished + max(own, share) + later if later or share else None,
     )
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from zrwizard.freebsd.inventory import Inventory
 from zrwizard.freebsd.tree import below, renamed
-from zrwizard.transfer.inventory import Inventory
 
 _ASIDE = "zrwizard-aside"
 
@@ -70,11 +71,15 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Decomposition:
-    """The streams in their order, the renames (old, new) after them, and what is to be known."""
+    """The streams in their order, the renames (old, new) after them, and what is to be known.
+
+    `sent` are the datasets, each with the places of those of its snapshots that come.
+    """
 
     streams: tuple[Stream, ...]
     renames: tuple[tuple[str, str], ...]
     notes: tuple[Note, ...]
+    sent: Mapping[str, Sequence[int]]
 
 
 class NothingToSend(ValueError):
@@ -114,7 +119,7 @@ class _Work:
         # A name can be taken once what it lies in has its own.
         renames.sort(key=lambda pair: pair[1].count("/"))
         self._told()
-        return Decomposition(streams, tuple(renames), tuple(self._notes))
+        return Decomposition(streams, tuple(renames), tuple(self._notes), self._arriving(points))
 
     def _note(self, kind: Kind, dataset: str, text: str) -> None:
         self._notes.append(Note(kind, dataset, text))
@@ -309,6 +314,16 @@ class _Work:
             guid=snapshots.guids[last],
             size=size,
         )
+
+    def _arriving(self, points: Mapping[str, set[int]]) -> dict[str, Sequence[int]]:
+        """The places of the snapshots that come: all up to the chosen one, or it alone."""
+        alone = self._history is History.CHOSEN
+        return {
+            name: sorted(points[name])
+            if alone and self._units[name] not in self._trees
+            else range(at + 1)
+            for name, at in self._sent.items()
+        }
 
     # -- what is said -----------------------------------------------------------------------------
 

@@ -12,11 +12,14 @@ import re
 from dataclasses import dataclass
 
 from zrwizard.freebsd import netstat, zfs_send_progress
+from zrwizard.freebsd.errors import ParseError
 from zrwizard.freebsd.sh import quote
+from zrwizard.mover import State, parse_state
 
 LOG_PIECE = 65536
 """Bytes of the log that one look reads; most of them are progress, and stay where they are."""
 METER_SUFFIX = "-meter"
+_STATE = b"state "
 _INTEGER = re.compile(r"\d{1,20}", re.ASCII)
 
 
@@ -27,7 +30,7 @@ class Look:
     `net` bytes received by the NIC since the meter began, `seconds` rows of netstat(1) since
     then, `used` bytes in the pool, `alive` whether the job's process exists, `rc` its exit status
     once it has ended, `log` what is new in the log from the asked offset up to `end`, its rows of
-    progress thinned out. `end` is 0 where nothing is new.
+    progress thinned out. `end` is 0 where nothing is new. `state` is the mover's, where it is one.
     """
 
     net: int | None
@@ -37,6 +40,7 @@ class Look:
     rc: int | None
     end: int
     log: bytes
+    state: State | None = None
 
 
 def job_dir(home: str, job: str) -> str:
@@ -72,13 +76,16 @@ def poll_path(home: str, job: str) -> str:
     return f"{home}/jobs/{job}.look"
 
 
-def poll_script(home: str, job: str, pool: str) -> str:
+def poll_script(home: str, job: str, pool: str, mover: str = "") -> str:
     """Return the sh text of one look; $1 is how many bytes of the log are known already.
 
-    It is kept in a file on the target, so that a look costs one short line on the console.
+    With `mover`, its directory, log and state are the mover's. It is kept in a file on the target,
+    so that a look costs one short line on the console.
     """
     where = job_dir(home, job)
-    log = quote(where + "/log")
+    # What a mover's job itself says is next to nothing: it has a log of its own.
+    log = quote((mover or where) + "/log")
+    state = (f"sed 's/^/state /' {quote(mover + '/state')} 2>/dev/null",) if mover else ()
     return "\n".join(
         (
             f"echo net $(cat {quote(total_path(home, job))} 2>/dev/null)",
@@ -86,6 +93,7 @@ def poll_script(home: str, job: str, pool: str) -> str:
             f"echo alive $(kill -0 $(cat {quote(where + '/pid')} 2>/dev/null) 2>/dev/null "
             "&& echo 1)",
             f"echo rc $(cat {quote(where + '/rc')} 2>/dev/null)",
+            *state,
             # The log grows meanwhile; only what it holds now is looked at.
             f"new=$(($({{ wc -c < {log}; }} 2>/dev/null) - $1))",
             f'[ "$new" -lt {LOG_PIECE} ] || new={LOG_PIECE}',
@@ -109,12 +117,15 @@ def parse_poll(out: bytes) -> Look:
     values: dict[str, list[str]] = {}
     rest = out
     log = b""
+    state = ""
     while rest:
         raw, _, rest = rest.partition(b"\n")
         words = raw.decode("utf-8", "replace").split()
         if words and words[0] == "log":
             log = rest
             break
+        if raw.startswith(_STATE):
+            state += raw.removeprefix(_STATE).decode("utf-8", "replace") + "\n"
         if words:
             values[words[0]] = words[1:]
     net = values.get("net", [])
@@ -126,7 +137,15 @@ def parse_poll(out: bytes) -> Look:
         rc=_number(values.get("rc", []), 0),
         end=_number(values.get("end", []), 0) or 0,
         log=log,
+        state=_parsed(state),
     )
+
+
+def _parsed(state: str) -> State | None:
+    try:
+        return parse_state(state)
+    except ParseError:
+        return None
 
 
 def _number(words: list[str], index: int) -> int | None:

@@ -50,6 +50,7 @@ class Sample:
     received since the start, `used` the bytes that the pool holds, `sent` the bytes of the stream
     since the start as zfs itself counts them; None where it could not be read. `finished` counts
     the streams that are complete, `current` names what is received now, in the dataset `part`.
+    `estimate` is a better one than that of the beginning, for the whole, in bytes.
     """
 
     at: float
@@ -59,6 +60,7 @@ class Sample:
     finished: int = 0
     current: str = ""
     part: Part | None = None
+    estimate: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ class Meter:
             self,
             started=sample.at if self.started is None else self.started,
             at=sample.at if first else max(self.at, sample.at),
+            estimate=self.estimate if sample.estimate is None else sample.estimate,
             net=_forward(self.net, sample.net),
             used=_forward(self.used, sample.used),
             sent=_forward(self.sent, sample.sent),

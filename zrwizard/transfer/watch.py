@@ -54,6 +54,7 @@ class Watcher:
         self._interval = interval
         self._meter_job = action.job + poll.METER_SUFFIX
         self._doubted: set[tuple[str, str]] = set()
+        self._event = ""
         self.log = ""
 
     def begin(self, begun_before: bool) -> None:
@@ -70,7 +71,10 @@ class Watcher:
         if begun_before and job.status == 0:
             self._note("The transfer had ended on the target while nobody watched.")
             return
-        if begun_before:
+        if begun_before and self._action.mover:
+            self._note(f"{_why_again(job)} It goes on where it was.", "warning")
+            self._clear()
+        elif begun_before:
             self._note(f"{_why_again(job)} It is cleared and sent again from the start.", "warning")
             self._reset()
         self._start_meter()
@@ -113,6 +117,7 @@ class Watcher:
                 return status
             view = meter.show()
             self._emit(view)
+            self._told(look)
             stalled = self._stall(view.idle, stalled)
             self._doubt(view.doubts)
             self._pause(self._interval)
@@ -137,7 +142,7 @@ class Watcher:
     def _place(self) -> None:
         """Put the text of a look into a file on the target."""
         home, job = self._shell.home, self._action.job
-        text = poll.poll_script(home, job, self._action.pool)
+        text = poll.poll_script(home, job, self._action.pool, self._action.mover)
         try:
             self._shell.upload(poll.poll_path(home, job), text.encode())
         except Cancelled:
@@ -177,9 +182,12 @@ class Watcher:
         self._shell.stop_job(self._meter_job)
         self._emit(Answered(self._step, "act", status, self.log[-_TAIL:].strip(), seconds))
 
-    def _reset(self) -> None:
+    def _clear(self) -> None:
         self._shell.stop_job(self._action.job)
         self._shell.stop_job(self._meter_job)
+
+    def _reset(self) -> None:
+        self._clear()
         if not self._action.reset:
             return
         self._emit(Typed(self._step, "act", self._action.reset))
@@ -213,6 +221,13 @@ class Watcher:
                 "warning",
             )
         return True
+
+    def _told(self, look: poll.Look) -> None:
+        """Say what went wrong with a stream, and that it goes on; each only once."""
+        event = look.state.event if look.state is not None else ""
+        if event != self._event and not event.startswith("Dataset "):
+            self._note(event, "warning")
+        self._event = event
 
     def _doubt(self, doubts: tuple[Doubt, ...]) -> None:
         for doubt in doubts:

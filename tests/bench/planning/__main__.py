@@ -62,11 +62,12 @@ def write(file: Path, datasets: int, snapshots: int, seed: int) -> int:
             # Clones build upon what was made before them, as they do.
             clone = number % 10 == 9
             origin = f"{drawn.choice(names[:-1])}@{drawn.choice(tags)}" if clone else "-"
-            numbers = f"{drawn.getrandbits(64)}\t{number + 1}"
-            out.write(f"{name}\tfilesystem\t{numbers}\t-\t98304\t98304\t4096\t{origin}\t-\n")
+            numbers = f"{drawn.getrandbits(64)}\t{number + 1}\t1700000000\t-\t98304\t98304\t4096\t0"
+            out.write(f"{name}\tfilesystem\t{numbers}\tlz4\t1.53\t{origin}\t-\t/{name}\ton\n")
             for at, tag in enumerate(tags):
-                numbers = f"{drawn.getrandbits(64)}\t{datasets * (at + 1) + number}"
-                out.write(f"{name}@{tag}\tsnapshot\t{numbers}\t0\t98304\t-\t-\t-\t-\n")
+                numbers = f"{drawn.getrandbits(64)}\t{datasets * (at + 1) + number}\t1700000000"
+                rest = "\t-\t-\t-\t-\t1.53\t-\t-\t-\t-\n"
+                out.write(f"{name}@{tag}\tsnapshot\t{numbers}\t0\t98304{rest}")
     return file.stat().st_size
 
 
@@ -80,7 +81,7 @@ def _split(file: Path) -> dict[str, Any]:
 
 
 def _plan(file: Path) -> dict[str, Any]:
-    from zrwizard.transfer import inventory
+    from zrwizard.freebsd import inventory
     from zrwizard.transfer.forest import decompose
 
     began = time.process_time()

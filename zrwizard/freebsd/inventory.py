@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from sys import intern
 
-from zrwizard.freebsd import sh, text
-from zrwizard.freebsd.errors import ParseError
+from . import sh, text
+from .errors import ParseError
 
 TOOL = "zfs list"
 COLUMNS = (
-    "name,type,guid,createtxg,userrefs,referenced,usedbydataset,usedbysnapshots,"
-    "origin,encryptionroot"
+    "name,type,guid,createtxg,creation,userrefs,referenced,usedbydataset,usedbysnapshots,"
+    "usedbyrefreservation,compression,compressratio,origin,encryptionroot,mountpoint,canmount"
 )
 _DATASETS = frozenset({"filesystem", "volume"})
 
@@ -25,12 +25,14 @@ _DATASETS = frozenset({"filesystem", "volume"})
 class Snapshots:
     """A dataset's snapshots, oldest first; the same place in each column is the same snapshot.
 
-    `tags` are the names behind the @, `referenced` is in bytes, `held` counts those with a hold.
+    `tags` are the names behind the @, `made` is in seconds since 1970, `referenced` in bytes;
+    `held` counts those with a hold.
     """
 
     tags: list[str] = field(default_factory=list)
     guids: array[int] = field(default_factory=lambda: array("Q"))
     txgs: array[int] = field(default_factory=lambda: array("Q"))
+    made: array[int] = field(default_factory=lambda: array("Q"))
     referenced: array[int] = field(default_factory=lambda: array("Q"))
     held: int = 0
 
@@ -40,7 +42,7 @@ class Snapshots:
             return
         order = sorted(range(len(self.tags)), key=self.txgs.__getitem__)
         self.tags = [self.tags[at] for at in order]
-        for name in ("guids", "txgs", "referenced"):
+        for name in ("guids", "txgs", "made", "referenced"):
             column = getattr(self, name)
             setattr(self, name, array("Q", (column[at] for at in order)))
 
@@ -56,8 +58,10 @@ class Snapshots:
 class Holding:
     """A dataset on the sending side: `kind` is "filesystem" or "volume".
 
-    `size` are the bytes that it and its snapshots hold alone, `origin` is the snapshot that it was
-    cloned from, `root` its encryption root (None where it is not encrypted).
+    In bytes: `size` is what it and its snapshots hold alone, `reserved` what a volume may still
+    want. A copy would be `grows` times as large, where compression is off by now. `made` is in
+    seconds since 1970. `origin` is the snapshot that it was cloned from, `root` its encryption root
+    (None where it is not encrypted).
     """
 
     name: str
@@ -65,6 +69,12 @@ class Holding:
     size: int
     origin: str | None
     root: str | None
+    txg: int
+    made: int
+    reserved: int
+    grows: float
+    mountpoint: str | None
+    canmount: str | None
     snapshots: Snapshots = field(default_factory=Snapshots)
     bookmarks: int = 0
 
@@ -85,7 +95,7 @@ def command(root: str) -> str:
 
 
 def parse(lines: Iterable[str]) -> Inventory:
-    """Return the inventory in the lines that `command` prints (zfs-list(8), facts B4).
+    """Return the inventory in the lines that `command` prints (zfsprops(7), facts B4).
 
     Takes an open file as well: nothing is kept of a line but its numbers. Raises ParseError.
     """
@@ -115,9 +125,30 @@ def _rows(lines: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _holding(row: list[str]) -> Holding:
-    name, kind, _, _, _, _, alone, old, origin, root = row
+    (name, kind, _, txg, made, _, _, alone, old, reserved) = row[:10]
+    compression, ratio, origin, root, mountpoint, canmount = row[10:]
     size = text.whole(TOOL, "usedbydataset", alone) + text.whole(TOOL, "usedbysnapshots", old)
-    return Holding(name, kind, size, text.absent(origin), text.absent(root))
+    return Holding(
+        name=name,
+        kind=kind,
+        size=size,
+        origin=text.absent(origin),
+        root=text.absent(root),
+        txg=text.whole(TOOL, "createtxg", txg),
+        made=text.whole(TOOL, "creation", made),
+        reserved=text.whole(TOOL, "usedbyrefreservation", reserved),
+        grows=_ratio(ratio) if compression == "off" else 1.0,
+        mountpoint=text.absent(mountpoint),
+        canmount=text.absent(canmount),
+    )
+
+
+def _ratio(cell: str) -> float:
+    """A compressratio; it is printed with an x behind it, and without (facts B4)."""
+    try:
+        return max(1.0, float(cell.removesuffix("x")))
+    except ValueError:
+        raise ParseError(TOOL, "compressratio is no number", cell) from None
 
 
 def _add(found: Inventory, row: list[str]) -> None:
@@ -125,12 +156,13 @@ def _add(found: Inventory, row: list[str]) -> None:
     try:
         snapshots.guids.append(int(row[2]))
         snapshots.txgs.append(int(row[3]))
-        snapshots.referenced.append(int(row[5]))
+        snapshots.made.append(int(row[4]))
+        snapshots.referenced.append(int(row[6]))
     except (ValueError, OverflowError):
         raise ParseError(TOOL, "a number is none", "\t".join(row)) from None
     # The same tags come again in every dataset.
     snapshots.tags.append(intern(row[0].partition("@")[2]))
-    if row[4] not in ("0", "-"):
+    if row[5] not in ("0", "-"):
         snapshots.held += 1
 
 
