@@ -50,7 +50,12 @@ def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     rehearse = commands.add_parser(
         "rehearse", help="do it on simulated machines; nothing of this machine is touched"
     )
-    rehearse.add_argument("flow", nargs="?", choices=(RESTORE, SERVER, "preview"), default=RESTORE)
+    rehearse.add_argument(
+        "flow",
+        nargs="?",
+        choices=(RESTORE, f"{RESTORE}-mirror", SERVER, "preview"),
+        default=RESTORE,
+    )
     _add_output(rehearse)
     rehearse.add_argument(
         "--seed",

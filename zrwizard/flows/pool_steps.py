@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from zrwizard.flows import shtext
 from zrwizard.flows.choices import Choices, Place
 from zrwizard.flows.disk_steps import guard, only_our_rows
@@ -87,7 +89,7 @@ def _aliases(choices: Choices) -> dict[str, tuple[str, ...]]:
     for place in choices.every:
         entry = place.of_type("freebsd-zfs")
         names = [f"/dev/gpt/{entry.label}", f"/dev/{gpart.partition(place.disk.name, entry.index)}"]
-        if place.disk.disk.ident:
+        if re.fullmatch(r"[\w.-]+", place.disk.disk.ident or "", re.ASCII):
             names.append(f"/dev/diskid/DISK-{place.disk.disk.ident}p{entry.index}")
         found[entry.label] = tuple(names)
     return found

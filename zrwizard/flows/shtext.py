@@ -153,21 +153,20 @@ def has_vdevs(pool: str, aliases: Mapping[str, Iterable[str]], wanted: Iterable[
 
     `aliases` are the names under which a device may be shown, by the name in `wanted`.
     """
-    cases = [
-        f"    {'|'.join(map(sh.quote, names))}) a={sh.quote(name)} ;;"
-        for name, names in aliases.items()
-    ]
+    shown = lines(
+        '$1 == "config:" { on = 1; next }',
+        '$1 == "errors:" { on = 0 }',
+        *(
+            f'$1 == "{alias}" {{ $1 = "{name}" }}'
+            for name, found in aliases.items()
+            for alias in found
+        ),
+        'on && NF > 1 && $1 != "NAME" { printf "%s=%s ", $1, $2 }',
+        'on && NF == 1 { printf "%s ", $1 }',
+    )
     rows = " ".join(wanted)
     return lines(
-        f"v=$({zpool.status(pool)} | while read -r a b _; do",
-        '  case "$a" in',
-        "    config:) on=1 ;;",
-        "    errors:) on= ;;",
-        "    NAME|'') continue ;;",
-        *cases,
-        "  esac",
-        '  case "$a$on" in config:1) continue ;; *1) printf \'%s \' "$a${b:+=$b}" ;; esac',
-        "done)",
+        f"v=$({zpool.status(pool)} | awk {sh.quote(shown)})",
         f'[ "$v" = {sh.quote(f"{rows} ")} ] || {{ printf '
         "'The pool %s is not as planned: %sin place of %s.\\n' "
         f'{sh.quote(pool)} "$v" {sh.quote(rows)} >&2; exit 1; }}',

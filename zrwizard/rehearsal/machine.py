@@ -244,9 +244,10 @@ class Machine:
         found = [
             f"pool {p.name}"
             for p in self.pools.values()
-            if p.disk == where.disk.name
-            and p.offset == where.offset
-            and (where.part is not None) == (p.device != where.disk.name)
+            for one in p.devices
+            if one.disk == where.disk.name
+            and one.offset == where.offset
+            and (where.part is not None) == (one.device != where.disk.name)
         ]
         found += [
             f"mount {m.path}" for m in self.mounts if m.special.removeprefix("/dev/") in names

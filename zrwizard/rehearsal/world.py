@@ -40,6 +40,7 @@ from zrwizard.rehearsal.boxboot import restart
 from zrwizard.rehearsal.clock import Clock
 from zrwizard.rehearsal.console import Console
 from zrwizard.rehearsal.dial import Complain, SimDial
+from zrwizard.rehearsal.geli import rename
 from zrwizard.rehearsal.hostb import make_server
 from zrwizard.rehearsal.machine import Machine
 from zrwizard.rehearsal.previewhost import host_files, make_host
@@ -330,17 +331,41 @@ class Rehearsal:
             raise RuntimeError("the rehearsal has not been started")
         return asyncio.run_coroutine_threadsafe(run_aside(self.target, text), loop).result(timeout)
 
-    def change_disk(self, serial: str | None = None, *, new_contents: bool = False) -> None:
-        """Somebody swaps the disk, or writes to it, behind the wizard's back."""
+    def change_disk(
+        self, serial: str | None = None, *, new_contents: bool = False, number: int = 0
+    ) -> None:
+        """Somebody swaps a disk, or writes to it, behind the wizard's back."""
 
         def change() -> None:
-            disk = self.target.disks[0]
+            disk = self.target.disks[number]
             if serial is not None:
                 disk.serial = serial
             if new_contents:
                 _old_table(self.target, self._rng)
 
         self.inside(change)
+
+    def swap_disks(self, one: str, other: str) -> None:
+        """Two disks come back under each other's names."""
+
+        def swap() -> None:
+            first, second = self.target.disk(one), self.target.disk(other)
+            assert first is not None  # noqa: S101 - the caller knows the machine
+            assert second is not None  # noqa: S101
+            rename(first, "-")
+            rename(second, one)
+            rename(first, other)
+            self.target.disks.sort(key=lambda disk: (disk.name[:2] != "vt", disk.name))
+
+        self.inside(swap)
+
+    def pull_disk(self, name: str) -> None:
+        """Somebody takes a disk out."""
+
+        def pull() -> None:
+            self.target.disks[:] = [disk for disk in self.target.disks if disk.name != name]
+
+        self.inside(pull)
 
     def change_host_key(self) -> None:
         """From now on another machine answers at the server's address."""
