@@ -110,6 +110,7 @@ class Machine:
     booted: float = 0.0
     accidents: list[str] = field(default_factory=list)
     on_command: Callable[[Machine, str, list[str]], None] | None = None
+    """Is told of each program right before it runs, with its arguments."""
     send_rate: float = 60e6
     streams: dict[str, StreamPlan] = field(default_factory=dict)
     cuts: list[Cut] = field(default_factory=list)

@@ -40,14 +40,13 @@ from zrwizard.rehearsal.boxboot import restart
 from zrwizard.rehearsal.clock import Clock
 from zrwizard.rehearsal.console import Console
 from zrwizard.rehearsal.dial import Complain, SimDial
-from zrwizard.rehearsal.geli import rename
 from zrwizard.rehearsal.hostb import make_server
 from zrwizard.rehearsal.machine import Machine
 from zrwizard.rehearsal.previewhost import host_files, make_host
 from zrwizard.rehearsal.process import helpers, interpreter, new_session
 from zrwizard.rehearsal.scenario import Cut, Scenario, scenario
 from zrwizard.rehearsal.sshstate import fingerprint, private_key
-from zrwizard.rehearsal.targets import live_files, make_target, power_cycle
+from zrwizard.rehearsal.targets import live_files, make_target, power_cycle, swap
 from zrwizard.rehearsal.telnet import TelnetPort
 from zrwizard.rehearsal.tty import Tty
 from zrwizard.rehearsal.unchanged import MachineWas, changed, remember
@@ -347,17 +346,7 @@ class Rehearsal:
 
     def swap_disks(self, one: str, other: str) -> None:
         """Two disks come back under each other's names."""
-
-        def swap() -> None:
-            first, second = self.target.disk(one), self.target.disk(other)
-            assert first is not None  # noqa: S101 - the caller knows the machine
-            assert second is not None  # noqa: S101
-            rename(first, "-")
-            rename(second, one)
-            rename(first, other)
-            self.target.disks.sort(key=lambda disk: (disk.name[:2] != "vt", disk.name))
-
-        self.inside(swap)
+        self.inside(lambda: swap(self.target, one, other))
 
     def pull_disk(self, name: str) -> None:
         """Somebody takes a disk out."""
