@@ -151,6 +151,7 @@ class QuestionPage(Page):
             values = {option.value for option in self.question.options if not option.locked}
             before = [value for value in self._before.split(", ") if value in values]
             self.query_one("#choices", Choices).mark(before)
+            self._show_position()
         if isinstance(self.question, Agree):
             rows = [Row(line) for line in printable(self.question.text).split("\n")]
             self.query_one("#text-shown", Lines).show(rows)

@@ -16,7 +16,7 @@ from screens.widgets.field import Field
 from screens.widgets.lines import Lines, Row
 from screens.words import DANGER, size
 from zrwizard.export import to_markdown, to_sh
-from zrwizard.plan import Action, Danger, Edit, Fetch, Local, Plan, Send, Step, typed_text
+from zrwizard.plan import Action, Danger, Edit, Fetch, Identity, Local, Plan, Send, Step, typed_text
 
 TRIES = 3
 BESIDE = Edit | Fetch | Send | Local
@@ -24,14 +24,33 @@ BESIDE = Edit | Fetch | Send | Local
 _INDENT = 13
 
 
+FEW = 2
+"""So many disks are shown above the plan; more of them stand at its head."""
+
+
 def plan_rows(plan: Plan) -> Iterator[Row]:
-    """Yield the plan as rows: notes, then each step with its reason, price, command and proof."""
+    """Yield the plan as rows: notes, then each step with its reason, price, command and proof.
+
+    Many disks come before all of it.
+    """
+    if len(plan.disks) > FEW:
+        for disk in plan.disks:
+            yield Row(f"{DANGER[Danger.ERASES]} {printable(_disk(disk))}", "danger", 8)
+        yield Row("")
     for note in plan.notes:
         yield Row(f"Note: {printable(note)}", "strong", 6)
     if plan.notes:
         yield Row("")
     for number, step in enumerate(plan.steps, 1):
         yield from _step_rows(number, step)
+
+
+def _disk(disk: Identity) -> str:
+    serial = f"serial {disk.serial}" if disk.serial else "no serial number"
+    return (
+        f"{disk.name}, {size(disk.size)}, {serial}, {disk.descr or 'no model'}. "
+        f"It holds: {disk.summary}"
+    )
 
 
 def _step_rows(number: int, step: Step) -> Iterator[Row]:
@@ -151,12 +170,10 @@ class ReviewPage(Page):
         plan = self._plan
         erasing = sum(step.danger is Danger.ERASES for step in plan.steps)
         text = f"{len(plan.steps)} steps, {erasing} of them erase. Nothing is done yet."
-        for disk in plan.disks:
-            serial = f"serial {disk.serial}" if disk.serial else "no serial number"
-            text += (
-                f"\nDisk {disk.name}, {size(disk.size)}, {serial}, {disk.descr or 'no model'}. "
-                f"It holds: {disk.summary}"
-            )
+        if len(plan.disks) > FEW:
+            text += f"\n{len(plan.disks)} disks are erased; they are listed first."
+        else:
+            text += "".join(f"\nDisk {_disk(disk)}" for disk in plan.disks)
         return printable(text)
 
     def _request(self) -> str:
