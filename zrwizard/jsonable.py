@@ -34,7 +34,9 @@ def load(kind: Any, data: Any) -> Any:
         return _load_union(get_args(kind), data)
     if origin is dict:
         return _load_dict(get_args(kind), data)
-    if origin in (tuple, list, frozenset, array):
+    if kind is array:
+        return array("Q", data)
+    if origin in (tuple, list, frozenset):
         if not isinstance(data, list):
             raise ValueError(f"a list was expected, not {data!r}")
         return _load_list(origin, get_args(kind), data)
@@ -63,8 +65,6 @@ def _load_list(origin: Any, kinds: tuple[Any, ...], data: list[Any]) -> Any:
         return frozenset(load(kinds[0], item) for item in data)
     if origin is list:
         return [load(kinds[0], item) for item in data]
-    if origin is array:
-        return array("Q", data)
     if len(kinds) == 2 and kinds[1] is Ellipsis:
         return tuple(load(kinds[0], item) for item in data)
     return tuple(load(kind, item) for kind, item in zip(kinds, data, strict=True))

@@ -22,6 +22,7 @@ from zrwizard.plan import (
     Leave,
     Phase,
     Plan,
+    Share,
     Step,
     Transfer,
     Upload,
@@ -459,3 +460,87 @@ def test_one_deaf_moment_is_forgiven(sending: Lab) -> None:
     sending.shell.fail[".look "] = deaf
     (sending.root / "go").touch()
     assert sending.run(pull()).exit is Exit.DONE
+
+
+# --- the mover ---------------------------------------------------------------------------------
+
+MOVE = """state() {
+    printf '%s\\n' "$1 $2 3 0 0 $3 0 0 $4 1" "$5" "$6" >"$ROOT/mover/state.new"
+    mv "$ROOT/mover/state.new" "$ROOT/mover/state"
+}
+state waiting 2 500 1000 zroot/home 'The connection broke off. Again in 1.0 s.'
+echo '12:00:00 The connection broke off. Again in 1.0 s.' >>"$ROOT/mover/log"
+until test -e "$ROOT/go"; do sleep 0.05; done
+echo ran >>"$ROOT/ran"
+if test -e "$ROOT/rc"; then
+    echo '| cannot receive: out of space' >>"$ROOT/mover/log"
+    exit $(cat "$ROOT/rc")
+fi
+state ended 3 0 3000 - 'All 3 datasets are there.'
+"""
+SHARES = (Share("zroot", 1000), Share("zroot/home", 1500), Share("zroot/var", 500))
+
+
+@pytest.fixture
+def moving(sending: Lab) -> Lab:
+    (sending.root / "mover").mkdir()
+    return sending
+
+
+def move(lab: Lab) -> Plan:
+    where = str(lab.root / "mover")
+    action = Transfer(MOVE, "pull", "zroot", "em0", 3000, 3, "", SHARES, where)
+    return plan(step("pull", "", action=action, phase=Phase.TRANSFER))
+
+
+def test_a_mover_is_watched_to_its_end(moving: Lab) -> None:
+    once_received(moving, (moving.root / "go").touch)
+    assert moving.run(move(moving)).exit is Exit.DONE
+    shown = moving.of(Progress)
+    first, last = shown[0], shown[-1]
+    assert (first.received, first.part, first.part_number, first.finished) == (
+        1500, "zroot/home", 2, 1,
+    )  # fmt: skip
+    assert (last.received, last.finished, last.fraction) == (3000, 3, 1.0)
+    told = [note.text for note in moving.of(Note) if "broke off" in note.text]
+    assert told == ["The connection broke off. Again in 1.0 s."]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "what", "now"),
+    [
+        (13, Exit.FAILED, "no space left, or a quota", "Make room"),
+        (16, Exit.REFUSED, "a host key that was not confirmed", "Stop."),
+        (99, Exit.FAILED, "ended with status 99", ""),
+    ],
+    ids=["full", "host-key", "unknown"],
+)
+def test_a_mover_that_ends_early_says_what_its_status_means(
+    moving: Lab, status: int, code: Exit, what: str, now: str
+) -> None:
+    (moving.root / "go").touch()
+    (moving.root / "rc").write_text(str(status))
+    outcome = moving.run(move(moving))
+    assert outcome.exit is code
+    assert what in outcome.what
+    assert "cannot receive: out of space" in outcome.what
+    assert now in outcome.now
+
+
+def test_a_mover_that_ended_early_goes_on_where_it_was(moving: Lab) -> None:
+    (moving.root / "go").touch()
+    (moving.root / "rc").write_text("15")
+    assert moving.run(move(moving)).exit is Exit.FAILED
+    (moving.root / "rc").unlink()
+    assert moving.run(move(moving)).exit is Exit.DONE
+    assert moving.file("ran") == "ran\nran\n"
+    assert any("It goes on where it was." in note.text for note in moving.of(Note))
+
+
+def test_a_mover_that_was_killed_goes_on_where_it_was(moving: Lab) -> None:
+    once_watched(moving, lambda: moving.shell.stop_job("pull"))
+    outcome = moving.run(move(moving))
+    assert outcome.exit is Exit.FAILED
+    assert "it goes on where it was" in outcome.now
+    (moving.root / "go").touch()
+    assert moving.run(move(moving)).exit is Exit.DONE

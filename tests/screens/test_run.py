@@ -235,7 +235,7 @@ def test_a_whole_run(drive: Any, plan: Any, tmp_path: Any) -> None:
         await d.see("42.0 MiB of 100.0 MiB (estimate), 1 min 10 s to 1 min 25 s left")
         await d.see("12.5 MiB/s, average 11.0 MiB/s")
         await d.see("dataset 2 of 3, 21.0 MiB of about 50.0 MiB: zroot/usr/home")
-        await d.see("1 of 3 snapshots in 1 min 01 s, now zroot/usr/home@deep")
+        await d.see("1 of 3 datasets in 1 min 01 s, now zroot/usr/home@deep")
         await d.see("42 %")
         await d.see("[--] Carry the key over")
         await d.snapshot("run")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from zrwizard.freebsd.zfs_receive import ReceiveLog
 from zrwizard.freebsd.zfs_send_progress import SendLog
+from zrwizard.mover import Phase, State
 from zrwizard.plan import Share
 from zrwizard.transfer.counting import sample
 from zrwizard.transfer.poll import Look
@@ -54,3 +57,39 @@ def test_later_snapshots_of_a_dataset_add_up() -> None:
 
 def test_a_dataset_that_the_plan_does_not_know_has_no_bar() -> None:
     assert see(SECOND, shares=()).part is None
+
+
+# --- of the mover ---------------------------------------------------------------------------------
+
+STATE = State(
+    Phase.SENDING, "zroot/home", "x", number=2, count=2, since=0, at=1,
+    sent=300, size=5000, had=700, finished=1500, retries=0,
+)  # fmt: skip
+
+
+def moved(state: State, rc: int | None = None) -> Sample:
+    look = replace(LOOK, state=state, rc=rc)
+    return sample(7.0, look, SendLog(), ReceiveLog(), SHARES)
+
+
+def test_the_mover_tells_what_came_and_what_was_there() -> None:
+    seen = moved(STATE)
+    assert (seen.sent, seen.finished, seen.current) == (2500, 1, "zroot/home")
+    assert seen.part == Part("zroot/home", 2, 1000, 9000)
+    assert (seen.net, seen.used) == (5000, 700)
+
+
+def test_an_estimate_becomes_better_with_each_dataset() -> None:
+    assert moved(replace(STATE, number=1, had=0, sent=10, finished=0)).estimate == 11048
+    # The first was 1500 bytes and not 2048; the second is already larger than it was guessed.
+    assert moved(STATE).estimate == 10500
+    assert moved(replace(STATE, sent=20_000)).estimate == 1500 + 20_700
+
+
+def test_before_the_first_and_after_the_last_dataset() -> None:
+    begun = moved(replace(STATE, phase=Phase.LOOKING, number=0, sent=0, had=0, finished=0))
+    assert (begun.sent, begun.finished, begun.part, begun.current) == (0, 0, None, "")
+    over = replace(STATE, phase=Phase.ENDED, target="-", sent=0, had=0, finished=9999)
+    ended = moved(over, rc=0)
+    assert (ended.sent, ended.finished, ended.estimate) == (9999, 2, 9999)
+    assert moved(over, rc=13).finished == 1

@@ -23,8 +23,8 @@ def shell(tmp_path: Path) -> RealShell:
     return RealShell(tmp_path)
 
 
-def look(shell: RealShell, job: str, offset: int = 0) -> poll.Look:
-    text = poll.poll_script(shell.home, job, "zroot")
+def look(shell: RealShell, job: str, offset: int = 0, mover: str = "") -> poll.Look:
+    text = poll.poll_script(shell.home, job, "zroot", mover)
     shell.upload(poll.poll_path(shell.home, job), text.encode())
     return poll.parse_poll(shell.run(poll.poll_command(shell.home, job, offset)).out)
 
@@ -88,6 +88,21 @@ def test_rows_of_progress_stay_where_they_are(shell: RealShell) -> None:
         "12:01:02\t7\ttank@b c\ncannot x\n12:0"
     )
     assert len(poll.poll_command(shell.home, "pull", 10**9)) < 100 + len(shell.home)
+
+
+def test_a_mover_has_a_state_and_a_log_of_its_own(shell: RealShell, tmp_path: Path) -> None:
+    where = tmp_path / "mo ver"
+    where.mkdir()
+    (where / "state").write_text(
+        "waiting 2 6 1700000000 1700000005 10 20 30 40 5\nnew/a b\nlog The link broke.\n"
+    )
+    (where / "log").write_text("12:00:00 The link broke.\n")
+    seen = look(shell, "pull", mover=str(where))
+    assert seen.state is not None
+    assert (seen.state.target, seen.state.event) == ("new/a b", "log The link broke.")
+    assert seen.log == b"12:00:00 The link broke.\n"
+    (where / "state").write_text("half a st")
+    assert look(shell, "pull", mover=str(where)).state is None
 
 
 @pytest.mark.parametrize(

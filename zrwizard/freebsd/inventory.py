@@ -9,9 +9,16 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from sys import intern
+from typing import TYPE_CHECKING
 
 from . import sh, text
 from .errors import ParseError
+
+if TYPE_CHECKING:
+    Numbers = array[int]
+else:
+    # Python 3.11 cannot subscript it, and the hints are read when facts are loaded.
+    Numbers = array
 
 TOOL = "zfs list"
 COLUMNS = (
@@ -30,10 +37,10 @@ class Snapshots:
     """
 
     tags: list[str] = field(default_factory=list)
-    guids: array[int] = field(default_factory=lambda: array("Q"))
-    txgs: array[int] = field(default_factory=lambda: array("Q"))
-    made: array[int] = field(default_factory=lambda: array("Q"))
-    referenced: array[int] = field(default_factory=lambda: array("Q"))
+    guids: Numbers = field(default_factory=lambda: array("Q"))
+    txgs: Numbers = field(default_factory=lambda: array("Q"))
+    made: Numbers = field(default_factory=lambda: array("Q"))
+    referenced: Numbers = field(default_factory=lambda: array("Q"))
     held: int = 0
 
     def sort(self) -> None:

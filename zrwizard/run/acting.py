@@ -277,7 +277,9 @@ class Actor:
             raise StepError(
                 "The transfer is gone from the target: it was killed, or the machine restarted. "
                 + last_lines(str(lost) or watcher.log),
-                "Start again: what it left is cleared, and the transfer begins anew.",
+                "Start again: it goes on where it was."
+                if action.mover
+                else "Start again: what it left is cleared, and the transfer begins anew.",
             ) from None
         if status != 0 and action.mover:
             raise _moved(step, status, watcher.log)

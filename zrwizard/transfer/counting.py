@@ -43,18 +43,18 @@ def _of_mover(at: float, look: Look, state: State, shares: Sequence[Share]) -> S
     With each dataset that is finished its real size takes the place of the estimated one.
     """
     own = state.had + state.sent
-    share = shares[state.number - 1].size if 0 < state.number <= len(shares) else 0
-    over = state.phase is Phase.ENDED or state.number == 0
+    here = shares[state.number - 1] if 0 < state.number <= len(shares) else Share("", 0)
+    ended = state.phase is Phase.ENDED
     later = sum(share.size for share in shares[state.number :])
     return Sample(
         at,
         net=look.net,
         used=look.used,
         sent=state.finished + own,
-        finished=len(shares) if over and look.rc == 0 else max(0, state.number - 1),
-        current=state.target if state.phase is Phase.SENDING else "",
-        part=None if over else Part(state.target, state.number, own, max(share, own)),
-        estimate=state.finished + max(own, share) + later if later or share else None,
+        finished=len(shares) if ended and look.rc == 0 else max(0, state.number - 1),
+        current=here.name if state.phase is Phase.SENDING else "",
+        part=Part(here.name, state.number, own, max(here.size, own)) if here.name else None,
+        estimate=state.finished + (0 if ended else max(own, here.size) + later),
     )
 
 
