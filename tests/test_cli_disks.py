@@ -91,8 +91,12 @@ def test_a_mirror_starts_from_either_disk(home: Path, firmware: str) -> None:
         assert stage(made) != "boots"
 
 
-def test_the_rehearsal_of_the_mirror(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_rehearsal_of_the_mirror(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rehearse, "_running", {})
     assert main(["rehearse", "restore-mirror", "--headless", "--speed", "200"]) == Exit.DONE
+    rehearse.machines("restore-mirror").close()
     out = capsys.readouterr().out
     assert "disks to erase ZRDISK0001, ZRDISK0002, layout mirror" in out
     assert "mirror gpt/zfs0 gpt/zfs1" in out
