@@ -172,8 +172,8 @@ class ZrApp(App[int], inherit_bindings=False):
             self._given[question.key] = value
         self._reply(value)
 
-    def confirm(self, typed: str) -> None:
-        """Give the wizard what was typed to confirm the plan."""
+    def confirm(self, typed: tuple[str, ...]) -> None:
+        """Give the wizard what was typed to confirm the plan, disk by disk."""
         self._confirmed = True
         self._reply(Confirmed(typed))
 

@@ -16,11 +16,18 @@ from screens.widgets.choices import Choices
 from screens.widgets.field import Field
 from screens.widgets.lines import Lines, Row
 from screens.widgets.secretbox import SecretBox
-from zrwizard.flows.moves import Agree, Choose, Enter, EnterSecret, Question
+from zrwizard.flows.moves import Agree, Choose, ChooseMany, Enter, EnterSecret, Option, Question
 from zrwizard.plan import Problem
 from zrwizard.secrets import Secret, SecretError, read_spec, unfit
 
 ANSWER = Command("answer", ("enter",), "go on", "Answer and go on", "Gives the answer shown.")
+MARK = Command(
+    "mark",
+    ("space",),
+    "mark",
+    "Mark or unmark",
+    "Marks the row under the cursor; a marked one is unmarked. The order of marking counts.",
+)
 AGREE = Command("agree", ("y",), "yes, agree", "Agree", "Says yes to what is shown.")
 REJECT = Command("reject", ("n",), "no", "Do not agree", "Goes back to the question before.")
 FORWARD = Command(
@@ -35,6 +42,11 @@ _ABOUT = {
     Choose: (
         "Up and down move the cursor (j and k do too), Enter chooses. A row with * is proposed. "
         "A row with x cannot be chosen; the lines below the list say why."
+    ),
+    ChooseMany: (
+        "Up and down move the cursor (j and k do too), Space marks a row with + or unmarks it, "
+        "Enter goes on with all that are marked, in the order in which they were. A row with x "
+        "cannot be chosen; the lines below the list say why."
     ),
     Enter: "Type the answer and press Enter. An empty line means what is shown as the default.",
     EnterSecret: (
@@ -83,7 +95,11 @@ class QuestionPage(Page):
     @property
     def commands(self) -> tuple[Command, ...]:
         """The commands fit the kind of question."""
-        answering = (AGREE, REJECT) if isinstance(self.question, Agree) else (ANSWER,)
+        answering: tuple[Command, ...] = (ANSWER,)
+        if isinstance(self.question, Agree):
+            answering = (AGREE, REJECT)
+        elif isinstance(self.question, ChooseMany):
+            answering = (MARK, ANSWER)
         return (*answering, BACK, FORWARD, *super().commands)
 
     def can(self, name: str) -> bool:
@@ -107,6 +123,10 @@ class QuestionPage(Page):
                 yield Choices(question.options, question.columns, start, id="choices")
                 yield Static("", id="position")
                 yield Static("", id="detail", markup=False)
+            case ChooseMany():
+                yield Choices(question.options, question.columns, id="choices")
+                yield Static("", id="position")
+                yield Static("", id="detail", markup=False)
             case Enter():
                 yield Static(_hint(question), classes="label", id="hint", markup=False)
                 yield Field(self._before or "", id="text")
@@ -127,6 +147,11 @@ class QuestionPage(Page):
         """Put the focus where the answer goes."""
         if self._problem is not None:
             self.complain(str(self._problem))
+        if isinstance(self.question, ChooseMany) and self._before:
+            values = {option.value for option in self.question.options if not option.locked}
+            before = [value for value in self._before.split(", ") if value in values]
+            self.query_one("#choices", Choices).mark(before)
+            self._show_position()
         if isinstance(self.question, Agree):
             rows = [Row(line) for line in printable(self.question.text).split("\n")]
             self.query_one("#text-shown", Lines).show(rows)
@@ -147,12 +172,23 @@ class QuestionPage(Page):
         words = [f"Cannot be chosen: {option.locked}"] if option.locked else []
         words += [option.detail] if option.detail else []
         self.zr.put_text(self.query_one("#detail", Static), printable("\n".join(words)))
-        position = self.query_one("#choices", Choices).position
-        self.zr.put_text(self.query_one("#position", Static), position)
+        self._show_position()
+
+    def _show_position(self) -> None:
+        choices = self.query_one("#choices", Choices)
+        words = [choices.position] if choices.position else []
+        if isinstance(self.question, ChooseMany):
+            labels = {option.value: option.label for option in choices.options}
+            marked = ", ".join(labels[value] for value in choices.marked)
+            words.append(f"Marked: {marked or 'none'}")
+        self.zr.put_text(self.query_one("#position", Static), printable("   ".join(words)))
 
     def on_choices_chosen(self, event: Choices.Chosen) -> None:
-        """Take it, unless it is locked."""
+        """Take it, unless it is locked; of many, take those that are marked."""
         option = event.option
+        if isinstance(self.question, ChooseMany):
+            self._reply_marked(self.question, option)
+            return
         if option.locked:
             self.complain(f"{option.label} cannot be chosen: {option.locked}")
         else:
@@ -174,7 +210,7 @@ class QuestionPage(Page):
         """Answer with what is chosen or typed."""
         question = self.question
         match question:
-            case Choose():
+            case Choose() | ChooseMany():
                 current = self.query_one("#choices", Choices).current
                 if current is not None:
                     self.on_choices_chosen(Choices.Chosen(current))
@@ -188,6 +224,33 @@ class QuestionPage(Page):
                 pass
             case _:
                 assert_never(question)
+
+    def do_mark(self) -> None:
+        """Mark the row under the cursor, or unmark it."""
+        choices = self.query_one("#choices", Choices)
+        option = choices.current
+        if option is None or not isinstance(self.question, ChooseMany):
+            return
+        if option.locked:
+            self.complain(f"{option.label} cannot be chosen: {option.locked}")
+        elif option.value in self.question.alone:
+            self._reply(option.value)
+        else:
+            others = [value for value in choices.marked if value != option.value]
+            fresh = option.value not in choices.marked
+            choices.mark([*others, option.value] if fresh else others)
+            self.query_one("#problem", Static).display = False
+            self._show_position()
+
+    def _reply_marked(self, question: ChooseMany, option: Option) -> None:
+        marked = self.query_one("#choices", Choices).marked
+        if not marked and option.value in question.alone:
+            self._reply(option.value)
+        elif len(marked) < question.least:
+            words = {1: "one row", 2: "two rows"}.get(question.least, f"{question.least} rows")
+            self.complain(f"Mark {words} at least, with Space.")
+        else:
+            self._reply(", ".join(marked) or "none")
 
     def _reply_secret(self, question: EnterSecret) -> None:
         box = self.query_one("#secret", SecretBox)

@@ -16,7 +16,7 @@ from screens.widgets.field import Field
 from screens.widgets.lines import Lines, Row
 from screens.words import DANGER, size
 from zrwizard.export import to_markdown, to_sh
-from zrwizard.plan import Action, Danger, Edit, Fetch, Local, Plan, Send, Step, typed_text
+from zrwizard.plan import Action, Danger, Edit, Fetch, Identity, Local, Plan, Send, Step, typed_text
 
 TRIES = 3
 BESIDE = Edit | Fetch | Send | Local
@@ -24,14 +24,33 @@ BESIDE = Edit | Fetch | Send | Local
 _INDENT = 13
 
 
+FEW = 2
+"""So many disks are shown above the plan; more of them stand at its head."""
+
+
 def plan_rows(plan: Plan) -> Iterator[Row]:
-    """Yield the plan as rows: notes, then each step with its reason, price, command and proof."""
+    """Yield the plan as rows: notes, then each step with its reason, price, command and proof.
+
+    Many disks come before all of it.
+    """
+    if len(plan.disks) > FEW:
+        for disk in plan.disks:
+            yield Row(f"{DANGER[Danger.ERASES]} {printable(_disk(disk))}", "danger", 8)
+        yield Row("")
     for note in plan.notes:
         yield Row(f"Note: {printable(note)}", "strong", 6)
     if plan.notes:
         yield Row("")
     for number, step in enumerate(plan.steps, 1):
         yield from _step_rows(number, step)
+
+
+def _disk(disk: Identity) -> str:
+    serial = f"serial {disk.serial}" if disk.serial else "no serial number"
+    return (
+        f"{disk.name}, {size(disk.size)}, {serial}, {disk.descr or 'no model'}. "
+        f"It holds: {disk.summary}"
+    )
 
 
 def _step_rows(number: int, step: Step) -> Iterator[Row]:
@@ -124,8 +143,8 @@ class ReviewPage(Page):
         "go.\n"
         "A step marked !! ERASES destroys what stands beside the mark. The disk is looked at "
         "again right before each of them; if it is not the same disk any more, the run stops.\n"
-        "To start, type the disk's identity as shown: its serial number, or its name and size. "
-        "Nobody types that by accident.\n"
+        "To start, type the disk's identity as shown: its serial number, or its name and size; of "
+        "several disks one after the other. Nobody types that by accident.\n"
         "Space and p turn pages; Up, Down, Home and End move too."
     )
 
@@ -133,6 +152,7 @@ class ReviewPage(Page):
         super().__init__()
         self._plan = plan
         self._refused = refused
+        self._typed: tuple[str, ...] = ()
         self._done = False
 
     def body(self) -> Iterable[Widget]:
@@ -150,20 +170,22 @@ class ReviewPage(Page):
         plan = self._plan
         erasing = sum(step.danger is Danger.ERASES for step in plan.steps)
         text = f"{len(plan.steps)} steps, {erasing} of them erase. Nothing is done yet."
-        disk = plan.disk
-        if disk is not None:
-            serial = f"serial {disk.serial}" if disk.serial else "no serial number"
-            text += (
-                f"\nDisk {disk.name}, {size(disk.size)}, {serial}, {disk.descr or 'no model'}. "
-                f"It holds: {disk.summary}"
-            )
+        if len(plan.disks) > FEW:
+            text += f"\n{len(plan.disks)} disks are erased; they are listed first."
+        else:
+            text += "".join(f"\nDisk {_disk(disk)}" for disk in plan.disks)
         return printable(text)
 
     def _request(self) -> str:
-        disk = self._plan.disk
-        if disk is None or not self._plan.erases:
+        disks = self._plan.disks
+        if not disks or not self._plan.erases:
             return "Press Enter once more to start."
-        return printable(f"To erase {disk.name} and start, type {disk.typed} and press Enter:")
+        number = len(self._typed)
+        disk = disks[number]
+        last = number + 1 == len(disks)
+        place = f"Disk {number + 1} of {len(disks)}. " if len(disks) > 1 else ""
+        start = " and start" if last else ""
+        return printable(f"{place}To erase {disk.name}{start}, type {disk.typed} and press Enter:")
 
     def mounted(self) -> None:
         """Fill the plan in."""
@@ -203,22 +225,35 @@ class ReviewPage(Page):
         self.query_one("#identity", Input).focus()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Send what was typed; the wizard compares it and asks again where it is wrong."""
+        """Ask for the next disk, or send what was typed; where it is wrong the wizard asks again.
+
+        A wrong identity ends it at once.
+        """
         event.stop()
         typed = event.value.strip()
         if self._plan.erases and not typed:
             self.say("Type the disk's identity first, or Esc to go back to the plan.")
             return
-        if not self._done:
-            self._done = True
-            self.zr.confirm(typed)
+        if self._done:
+            return
+        disks = self._plan.disks
+        right = len(self._typed) < len(disks) and typed == disks[len(self._typed)].typed
+        self._typed += (typed,)
+        if right and len(self._typed) < len(disks):
+            self.query_one("#identity", Input).value = ""
+            self.query_one("#request", Static).update(self._request())
+            return
+        self._done = True
+        self.zr.confirm(self._typed)
 
     def do_back(self) -> None:
         """Close the confirmation, or go to the last question."""
         box = self.query_one("#confirm-box")
         if box.display:
             box.display = False
+            self._typed = ()
             self.query_one("#identity", Input).value = ""
+            self.query_one("#request", Static).update(self._request())
             self.query_one("#plan").focus()
         elif not self._done:
             self._done = True

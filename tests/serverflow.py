@@ -103,7 +103,7 @@ class SmallServer:
                 Step("trial", Phase.TRIAL, "Trial", "Now.", Local("trial", ("knox",), "ssh knox")),
                 Step("ready", Phase.FINISH, "Ready", "All is so.", Command(f"echo >>{root}/ready")),
             ),
-            DISK,
+            (DISK,),
         )
 
 
@@ -156,7 +156,7 @@ def main(root: Path) -> int:
     """Run it headless on the target in `root`; the exit code."""
     secrets = Secrets({"ca-passphrase": Secret("ca-passphrase", "correct horse")})
     flow = SmallServer(root)
-    front = Headless(flow, GIVEN, secrets, "WX11", JsonLines(sys.stdout))
+    front = Headless(flow, GIVEN, secrets, ("WX11",), JsonLines(sys.stdout))
     wizard = Wizard(
         flow,
         lambda token: Bench(root, token),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.toyflow import Toy
 from zrwizard.answers import AnswersError, check, missing, read, template
 from zrwizard.flows.moves import Answers, Key
+from zrwizard.flows.restore import RESTORE
 from zrwizard.flows.server import SERVER
 
 
@@ -115,3 +116,45 @@ def test_the_template_of_the_set_up_is_an_answers_file(path: Path) -> None:
 def test_what_the_flow_proposes_is_not_missing() -> None:
     lacking = {key.name for key in missing(SERVER, Answers())}
     assert lacking == {"server.name", "target.disk"}
+
+
+RESTORED = '[server]\nhost = "b"\nhost_key = "SHA256:x"\n[source]\n[target]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param('disks = ["SER1", "SER2"]', "SER1, SER2", id="list"),
+        pytest.param('disks = "SER1, SER2"', "SER1, SER2", id="text"),
+        pytest.param("disks = []", "none", id="empty"),
+    ],
+)
+def test_several_disks_are_a_list(path: Path, text: str, expected: str) -> None:
+    path.write_text(f'{RESTORED}{text}\nlayout = "mirror"\n')
+    given = read(path, RESTORE)
+    assert (given["target.disks"], given["target.layout"]) == (expected, "mirror")
+    assert "target.disk" not in {key.name for key in missing(RESTORE, given)}
+
+
+@pytest.mark.parametrize("text", ['disks = [["a"]]', 'layout = ["mirror"]', "disks = [1.5]"])
+def test_lists_where_none_belong(path: Path, text: str) -> None:
+    path.write_text(RESTORED + text + "\n")
+    with pytest.raises(AnswersError, match="is neither a text"):
+        read(path, RESTORE)
+
+
+def test_one_disk_is_answered_as_before(path: Path) -> None:
+    path.write_text(f'{RESTORED}disk = "SER1"\n')
+    given = read(path, RESTORE)
+    assert given["target.disk"] == "SER1"
+    assert "target.disks" not in given
+    assert "target.disk" in {key.name for key in missing(RESTORE, given.drop("target.disk"))}
+
+
+def test_the_template_of_the_restore_shows_both_ways() -> None:
+    text = template(RESTORE)
+    tables = tomllib.loads(text)
+    assert tables["target"] == {"disk": "ZRDISK0001"}
+    example = next(line for line in text.splitlines() if line.startswith('# Such as ["ZRDISK0001'))
+    listed = tomllib.loads(f"disks = {example.removeprefix('# Such as ').removesuffix('.')}")
+    assert listed == {"disks": ["ZRDISK0001", "ZRDISK0002"]}

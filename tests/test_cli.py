@@ -216,7 +216,7 @@ def test_the_plan_is_shown_and_nothing_touched(
     out = capsys.readouterr().out
     assert "gpart create" in out
     if form == "json":
-        assert plans.from_json(out).disk is not None
+        assert [disk.typed for disk in plans.from_json(out).disks] == ["ZRDISK0001"]
     elif form == "sh":
         done = subprocess.run(["sh", "-n"], input=out.encode(), check=False)
         assert done.returncode == 0

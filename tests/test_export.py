@@ -57,7 +57,7 @@ class Bench:
         disk: Identity | None = None,
         environ: dict[str, str] | None = None,
     ) -> str:
-        plan = Plan("restore", self.token, "A plan", steps, disk, ("A note.",))
+        plan = Plan("restore", self.token, "A plan", steps, (disk,) if disk else (), ("A note.",))
         text = export.to_sh(plan).replace(f"/tmp/zr-{self.token}.steps", str(self.root / "state"))
         self.script.write_text(text)
         lint(self.script)
@@ -187,7 +187,7 @@ def test_runbook() -> None:
         step("one", "echo '```'", danger=Danger.ERASES, destroys="All *of* it.", guard="true"),
         step("two", "echo two", phase=Phase.POOL, look="[ -e x ]", proof="[ -e y ]"),
     )
-    text = export.to_markdown(Plan("restore", "tok1", "A <plan>", steps, DISK, ("A note.",)))
+    text = export.to_markdown(Plan("restore", "tok1", "A <plan>", steps, (DISK,), ("A note.",)))
     assert text.startswith("# A \\<plan\\>\n")
     assert "**Erases the disk `vtbd0`, A \\`disk\\`: serial number `ZR'1`, 4096 bytes" in text
     assert "## Disk" in text

@@ -11,7 +11,17 @@ import pytest
 
 from tests import toyflow
 from tests.toyflow import GIVEN, Toy
-from zrwizard.flows.moves import Agree, Answers, Choose, Enter, EnterSecret, Option, Question
+from zrwizard.flows.moves import (
+    Agree,
+    Answers,
+    Choose,
+    ChooseMany,
+    Enter,
+    EnterSecret,
+    Option,
+    Question,
+)
+from zrwizard.flows.restore import RESTORE
 from zrwizard.headless import Headless, JsonLines, Lines, printable, progress_line
 from zrwizard.plan import Problem
 from zrwizard.run.events import (
@@ -33,7 +43,7 @@ from zrwizard.wizard import Confirmed, MissingAnswer, Stop
 PASSWORD = "correct horse"
 
 
-def front(answers: Answers | None = None, confirm: str | None = None) -> Headless:
+def front(answers: Answers | None = None, confirm: tuple[str, ...] = ()) -> Headless:
     return Headless(Toy(), answers or Answers(), Secrets(), confirm, JsonLines(io.StringIO()))
 
 
@@ -93,11 +103,11 @@ def test_secrets_come_from_the_store() -> None:
 
 def test_the_disks_identity_confirms() -> None:
     plan = toyflow.main_plan(toyflow.Facts("abcd"))
-    assert front(confirm="ZRDISK0001").review(plan) == Confirmed("ZRDISK0001")
+    assert front(confirm=("ZRDISK0001",)).review(plan) == Confirmed(("ZRDISK0001",))
 
 
-@pytest.mark.parametrize("confirm", [None, "", "vtbd0", "ZRDISK0002"])
-def test_anything_else_is_refused(confirm: str | None) -> None:
+@pytest.mark.parametrize("confirm", [(), ("",), ("vtbd0",), ("ZRDISK0002",), ("ZRDISK0001", "x")])
+def test_anything_else_is_refused(confirm: tuple[str, ...]) -> None:
     with pytest.raises(Stop) as caught:
         front(confirm=confirm).review(toyflow.main_plan(toyflow.Facts("abcd")))
     assert caught.value.code is Exit.REFUSED
@@ -262,3 +272,28 @@ def test_a_disk_that_changed(root: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_given_answers_are_all_used() -> None:
     assert set(GIVEN) <= {key.name for key in Toy.keys}
+
+
+MANY = ChooseMany("target.spares", "p", "Spares", "h", (Option("S3", "vtbd2"),), least=0)
+
+
+def test_many_are_not_marked_by_themselves() -> None:
+    with pytest.raises(MissingAnswer) as caught:
+        front().ask(MANY, None)
+    assert "S3" in caught.value.now
+    assert (
+        Headless(RESTORE, Answers(), Secrets(), (), JsonLines(io.StringIO())).ask(MANY, None)
+        == "none"
+    )
+
+
+def test_every_disk_must_be_given() -> None:
+    plan = toyflow.main_plan(toyflow.Facts("abcd"))
+    second = replace(plan.disks[0], name="vtbd1", serial="ZRDISK0002")
+    plan = replace(plan, disks=(*plan.disks, second))
+    both = ("ZRDISK0002", "ZRDISK0001")
+    assert front(confirm=both).review(plan) == Confirmed(both)
+    for few in ((), both[:1], both[:1] * 2, (*both, "X")):
+        with pytest.raises(Stop) as caught:
+            front(confirm=few).review(plan)
+        assert caught.value.code is Exit.REFUSED

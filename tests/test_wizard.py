@@ -39,7 +39,7 @@ class Person:
             "server.auth": ["password"],
             "server.password": [Secret("server", PASSWORD)],
             "target.disk": ["ZRDISK0001"],
-            "review": [Confirmed("ZRDISK0001")],
+            "review": [Confirmed(("ZRDISK0001",))],
         }
         for key, value in replies.items():
             name = key.replace("__", ".")
@@ -147,15 +147,15 @@ def test_a_problem_is_shown_with_its_question(desk: Desk) -> None:
 
 
 def test_three_wrong_confirmations_lead_back_to_the_disk(desk: Desk) -> None:
-    wrong = [Confirmed("vtbd0"), Confirmed(""), Confirmed("zrdisk0001")]
-    person = Person(review=[*wrong, Confirmed("ZRDISK0001")])
+    wrong = [Confirmed(("vtbd0",)), Confirmed(("",)), Confirmed(("zrdisk0001",))]
+    person = Person(review=[*wrong, Confirmed(("ZRDISK0001",))])
     assert desk.run(person).exit == Exit.DONE
     assert person.asked[-6:] == ["target.disk", *["review"] * 3, "target.disk", "review"]
     assert (desk.root / "wiped").read_text() == "x\n"
 
 
 def test_back_from_the_review(desk: Desk) -> None:
-    person = Person(review=[Back(), Confirmed("ZRDISK0001")])
+    person = Person(review=[Back(), Confirmed(("ZRDISK0001",))])
     assert desk.run(person).exit == Exit.DONE
     assert person.asked[-3:] == ["review", "target.disk", "review"]
 
@@ -314,7 +314,7 @@ def test_other_consoles_have_other_runs(desk: Desk) -> None:
 
 def test_going_on_needs_the_confirmation_again(desk: Desk) -> None:
     broken_off(desk, Person())
-    person = Person(run__resume=["continue"], review=[Confirmed("no")])
+    person = Person(run__resume=["continue"], review=[Confirmed(("no",))])
     assert desk.run(person).exit == Exit.REFUSED
     assert not any(isinstance(event, Typed) for event in person.events)
 

@@ -45,7 +45,7 @@ class Person:
         return self.mends() if question.key == FAILED_KEY else "knox"
 
     def review(self, plan: Plan) -> Confirmed | Back:
-        return Confirmed("WX11")
+        return Confirmed(("WX11",))
 
     def emit(self, event: Event) -> None:
         self.events.append(event)
@@ -188,7 +188,7 @@ def test_headless_takes_the_new_passphrase_as_it_is_given(tmp_path: Path) -> Non
     flow = SmallServer(tmp_path)
     secrets = Secrets({"ca-passphrase": Secret("ca-passphrase", WORD)})
     question = EnterSecret("secret.x", "keys", "New", "", "ca-passphrase", twice=True)
-    front = Headless(flow, GIVEN, secrets, None, JsonLines(sys.stdout))
+    front = Headless(flow, GIVEN, secrets, (), JsonLines(sys.stdout))
     assert front.ask(question, None) == Secret("ca-passphrase", WORD)
 
 

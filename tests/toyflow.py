@@ -137,7 +137,7 @@ def main_plan(facts: Facts) -> Plan:
                 proof='grep -c ran "$ROOT/ran"',
             ),
         ),
-        DISK,
+        (DISK,),
         ("The swap is new.",),
     )
 
@@ -160,7 +160,7 @@ GIVEN = Answers(
 def main(root: Path, confirm: str, password: str) -> int:
     """Run the toy headless on the target in `root`; the exit code."""
     secrets = Secrets({"server": Secret("server", password)})
-    front = Headless(Toy(), GIVEN, secrets, confirm, JsonLines(sys.stdout))
+    front = Headless(Toy(), GIVEN, secrets, (confirm,), JsonLines(sys.stdout))
     wizard = Wizard(
         Toy(),
         lambda token: Bench(root, token),

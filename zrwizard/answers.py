@@ -67,11 +67,15 @@ def read(path: Path, flow: Flow) -> Answers:
 def check(given: dict[str, Any], flow: Flow, where: str) -> Answers:
     """Return `given` as answers of `flow`; `where` is said in the messages of `AnswersError`."""
     known = [key.name for key in flow.keys]
+    lists = {key.name for key in flow.keys if key.many}
     answers: dict[str, str] = {}
     for name, value in given.items():
         if name not in known:
             raise _unknown(name, known, flow, where)
-        answers[name] = _text(name, value, where)
+        if name in lists and isinstance(value, list):
+            answers[name] = ", ".join(_text(name, one, where) for one in value) or "none"
+        else:
+            answers[name] = _text(name, value, where)
     return Answers(answers)
 
 
@@ -81,7 +85,10 @@ def missing(flow: Flow, answers: Answers) -> tuple[Key, ...]:
     return tuple(
         key
         for key in flow.keys
-        if key.default is None and key.name not in answers and key.name not in proposed
+        if key.default is None
+        and key.name not in answers
+        and key.instead not in answers
+        and key.name not in proposed
     )
 
 
@@ -110,7 +117,9 @@ def _lines(key: Key) -> Iterator[str]:
     if key.default is None:
         yield f"{name} = {_quoted(key.example)}"
         return
-    if key.example and key.example != key.default:
+    if key.many:
+        yield f"# Such as [{', '.join(map(_quoted, key.example.split(', ')))}]."
+    elif key.example and key.example != key.default:
         yield f"# Such as {_quoted(key.example)}."
     yield f"# {name} = {_quoted(key.default)}"
 

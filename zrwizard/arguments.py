@@ -50,7 +50,12 @@ def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     rehearse = commands.add_parser(
         "rehearse", help="do it on simulated machines; nothing of this machine is touched"
     )
-    rehearse.add_argument("flow", nargs="?", choices=(RESTORE, SERVER, "preview"), default=RESTORE)
+    rehearse.add_argument(
+        "flow",
+        nargs="?",
+        choices=(RESTORE, f"{RESTORE}-mirror", SERVER, "preview"),
+        default=RESTORE,
+    )
     _add_output(rehearse)
     rehearse.add_argument(
         "--seed",
@@ -103,7 +108,9 @@ def _add_guided(sub: argparse.ArgumentParser, flow: str, secrets: str) -> None:
     sub.add_argument(
         "--confirm-erase",
         metavar="IDENTITY",
-        help="the disk's serial number (or its name and size in bytes)",
+        action="append",
+        default=[],
+        help="the disk's serial number (or its name and size in bytes); again for each disk",
     )
     sub.add_argument(
         "--secret",

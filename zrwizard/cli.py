@@ -156,7 +156,11 @@ def _guided(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int:
     show_plan = _plan_printer(args.plan) if args.plan else None
     # A plan on stdout stands alone there; everything else is said on stderr.
     front = Headless(
-        flow, request.answers, secrets, args.confirm_erase, printer(args, show_plan is not None)
+        flow,
+        request.answers,
+        secrets,
+        tuple(args.confirm_erase),
+        printer(args, show_plan is not None),
     )
     request = replace(request, operator=_operator(request))
     return headless(request, front, show_plan=show_plan).exit

@@ -90,8 +90,8 @@ def to_sh(plan: Plan) -> str:
             state=sh.quote(f"/tmp/zr-{plan.token}.steps"),  # noqa: S108 - on the target
         )
     ]
-    if plan.erases and plan.disk is not None:
-        parts.append(_confirmation(plan.disk))
+    if plan.erases:
+        parts += map(_confirmation, plan.disks)
     parts += [_step(step) for step in plan.steps]
     return "\n".join(parts) + _TAIL
 
@@ -190,8 +190,8 @@ def _elsewhere(what: str, then: str = "") -> str:
 def to_markdown(plan: Plan) -> str:
     """Return `plan` as a runbook: every command with reason, danger, checks and proof."""
     parts = [f"# {_inline(plan.title)}", ""]
-    if plan.disk is not None:
-        parts += [_disk(plan.disk), ""]
+    for disk in plan.disks:
+        parts += [_disk(disk), ""]
     parts += [f"* {_inline(note)}" for note in plan.notes] + ([""] if plan.notes else [])
     phase = ""
     for number, step in enumerate(plan.steps, 1):

@@ -23,9 +23,9 @@ class Back:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The operator agrees to the plan; `typed` is what was typed as the disk's identity."""
+    """The operator agrees to the plan; `typed` was typed as the identities of its disks."""
 
-    typed: str
+    typed: tuple[str, ...] = ()
 
 
 class Stop(Exception):

@@ -9,7 +9,7 @@ from typing import Protocol, TextIO, assert_never
 
 from zrwizard import answers as files
 from zrwizard.flows.base import Flow
-from zrwizard.flows.moves import Agree, Answers, Choose, Enter, EnterSecret, Question
+from zrwizard.flows.moves import Agree, Answers, Choose, ChooseMany, Enter, EnterSecret, Question
 from zrwizard.plan import Plan, Problem
 from zrwizard.report.markdown import duration, size
 from zrwizard.run.events import (
@@ -44,12 +44,12 @@ class Printer(Protocol):
 
 @dataclass(slots=True)
 class Headless:
-    """A `Front` that nobody sits at. `confirm` is the disk identity given beforehand."""
+    """A `Front` that nobody sits at. `confirm` are the disks' identities, given beforehand."""
 
     flow: Flow
     answers: Answers
     secrets: Secrets
-    confirm: str | None
+    confirm: tuple[str, ...]
     printer: Printer
 
     def ask(self, question: Question, problem: Problem | None) -> str | Secret | Back:
@@ -76,6 +76,9 @@ class Headless:
                 if default is not None and default in open_:
                     return default
                 return self._default(question, f"One of: {', '.join(open_[:12]) or 'nothing'}.")
+            case ChooseMany(options=options):
+                open_ = [option.value for option in options if option.locked is None]
+                return self._default(question, f"Some of: {', '.join(open_[:12]) or 'nothing'}.")
             case Enter(default=default):
                 return default or self._default(question, question.help)
             case Agree(value=value, text=text):
@@ -84,19 +87,22 @@ class Headless:
                 assert_never(question)
 
     def review(self, plan: Plan) -> Confirmed | Back:
-        """Confirm with the identity given beforehand; raises `Stop` where it does not fit."""
-        if not plan.erases:
-            return Confirmed("")
-        disk = plan.disk
-        wanted = disk.typed if disk is not None else ""
-        if self.confirm == wanted and wanted:
-            return Confirmed(wanted)
-        said = f"{self.confirm!r} was given" if self.confirm else "no identity was given"
-        held = f" ({disk.summary})" if disk is not None else ""
+        """Confirm with the identities given beforehand; raises `Stop` where they do not fit."""
+        if plan.confirmed_by(self.confirm):
+            return Confirmed(self.confirm)
+        disks = plan.disks
+        erased = " and ".join(f"{disk.typed!r} ({disk.summary})" for disk in disks) or "''"
+        given = " and ".join(map(repr, filter(None, self.confirm)))
+        verb = "were" if len(self.confirm) > 1 else "was"
+        said = f"{given} {verb} given" if given else "no identity was given"
+        several = len(disks) > 1
+        flags = " ".join(f"--confirm-erase {disk.typed!r}" for disk in disks)
         raise Stop(
-            f"Refused: the plan erases the disk {wanted!r}{held}, and {said} as --confirm-erase. "
-            "Nothing was erased.",
-            f"If that disk is meant, add --confirm-erase {wanted!r}; --plan md shows the plan.",
+            f"Refused: the plan erases the disk{'s' if several else ''} {erased}, and {said} as "
+            "--confirm-erase. Nothing was erased.",
+            f"If {'those disks are' if several else 'that disk is'} meant, "
+            f"{'give exactly' if several else 'add'} {flags or '--confirm-erase'}; "
+            "--plan md shows the plan.",
             Exit.REFUSED,
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, assert_never
@@ -231,19 +232,29 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one run will do. `token` names its directory on the target and marks its pool."""
+    """What one run will do. `token` names its directory on the target and marks its pool.
+
+    `disks` are those that it erases; each of them must be named before it begins.
+    """
 
     flow: str
     token: str
     title: str
     steps: tuple[Step, ...]
-    disk: Identity | None = None
+    disks: tuple[Identity, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def erases(self) -> bool:
         """Whether any step destroys data, so that the disk's identity must be typed."""
         return any(step.danger is Danger.ERASES for step in self.steps)
+
+    def confirmed_by(self, typed: Iterable[str]) -> bool:
+        """Whether `typed` are exactly the identities of all disks; a plan that erases has some."""
+        if not self.erases:
+            return True
+        wanted = sorted(disk.typed for disk in self.disks)
+        return bool(wanted) and "" not in wanted and sorted(typed) == wanted
 
     def to_json(self) -> str:
         """Return the plan as indented JSON; `from_json` reads it back unchanged."""
@@ -358,10 +369,12 @@ def from_json(text: str) -> Plan:
         if data.pop("format") != "zrwizard-plan-1":
             raise ValueError("not a zrwizard plan of this version")
         steps = tuple(_step(row) for row in data.pop("steps"))
-        disk = data.pop("disk")
+        # Before a plan could have several disks it had one, or null.
+        old = data.pop("disk", None)
+        disks = data.pop("disks", [old] if old else [])
         return Plan(
             steps=steps,
-            disk=Identity(**disk) if disk else None,
+            disks=tuple(Identity(**disk) for disk in disks),
             notes=tuple(data.pop("notes")),
             **data,
         )

@@ -60,8 +60,32 @@ def words(made: Rehearsal) -> tuple[tuple[str, str], ...]:
         ("its ssh port", told["server.port"]),
         ("password there", made.scenario.password),
         ("its host key", told["server.host_key"]),
-        ("disk to erase", told["target.disk"]),
+        *_disk_words(made),
     )
+
+
+def serials(made: Rehearsal) -> tuple[str, ...]:
+    """Return the serial numbers of the disks that the rehearsal is to erase."""
+    return (made.scenario.disk_serial, *(serial for _, serial in made.scenario.more_disks))
+
+
+def _disk_words(made: Rehearsal) -> tuple[tuple[str, str], ...]:
+    listed = ", ".join(serials(made))
+    if not made.scenario.layout:
+        return (("disk to erase", listed),)
+    return (("disks to erase", listed), ("layout", made.scenario.layout))
+
+
+def _disk_answers(made: Rehearsal) -> dict[str, str]:
+    every = serials(made)
+    if not made.scenario.layout:
+        return {"target.disk": every[0]}
+    count = len(every) - made.scenario.spares
+    return {
+        "target.disks": ", ".join(every[:count]),
+        "target.layout": made.scenario.layout,
+        "target.spares": ", ".join(every[count:]) or "none",
+    }
 
 
 def answers(made: Rehearsal) -> Answers:
@@ -79,7 +103,7 @@ def answers(made: Rehearsal) -> Answers:
             "source.dataset": "hostA",
             "source.snapshot": "newest",
             "source.release": "14",
-            "target.disk": made.scenario.disk_serial,
+            **_disk_answers(made),
             "target.swap": "2g",
             "target.pool": "zroot",
             "finish.action": "reboot",
@@ -105,7 +129,8 @@ class _Judge:
 def run(args: argparse.Namespace, secrets: Secrets, state_dir: Path) -> int:
     """Do what `zrwizard rehearse` asks for; return the exit code."""
     url = f"{SCHEME}{args.flow}"
-    flow = cli.flow_named(args.flow)
+    # Before a dash stands the flow, behind it which rehearsal of it.
+    flow = cli.flow_named(args.flow.partition("-")[0])
     if not (args.headless or args.json) and sys.stdin.isatty() and sys.stdout.isatty():
         from zrwizard import app  # noqa: PLC0415 - Textual is loaded for screens only
 
@@ -162,7 +187,7 @@ def rehearse(
     flow = cli.flow_named("server" if made.scenario.box else "restore")
     given = answers(made)
     judge = _Judge(printer)
-    front = Headless(flow, given, secrets, made.scenario.disk_serial, judge)
+    front = Headless(flow, given, secrets, serials(made), judge)
     request = cli.Request(
         flow,
         made.url,

@@ -49,8 +49,8 @@ from zrwizard.secrets import Secret, Secrets
 from zrwizard.shell.api import Shell
 
 __all__ = ["Back", "Confirmed", "Front", "MissingAnswer", "Stop", "Wizard"]
-DISK = "target.disk"
-"""The question to which three wrong confirmations lead back."""
+DISKS = ("target.disk", "target.disks", "target.layout", "target.spares")
+"""The answers that three wrong confirmations take back: the disks are asked for again."""
 CONFIRMATIONS = 3
 OWN = "own"
 """What a flow looks for on the operator's own machine; everything else is on the target."""
@@ -288,29 +288,33 @@ class Wizard:
         self._began_main = True
         return self._execute(MAIN, plan, confirmed=confirmed)
 
-    def _confirm(self, plan: Plan) -> str | None:
+    def _confirm(self, plan: Plan) -> tuple[str, ...] | None:
         """Return what confirms `plan`; None where the operator went back or was wrong thrice."""
         for left in range(CONFIRMATIONS - 1, -1, -1):
             reply = self._front.review(plan)
             if isinstance(reply, Back):
                 self._go_back()
                 return None
-            if not plan.erases or (plan.disk is not None and reply.typed == plan.disk.typed):
+            if plan.confirmed_by(reply.typed):
                 return reply.typed
             self._emit(
                 Note(
-                    "That is not the disk's identity. "
+                    (
+                        "These are not the disks' identities. "
+                        if len(plan.disks) > 1
+                        else "That is not the disk's identity. "
+                    )
                     + (f"{left} more tries." if left else "The disk is asked for again."),
                     "warning",
                 )
             )
-        self._answers = self._answers.drop(DISK)
+        self._answers = self._answers.drop(*DISKS)
         return None
 
     # -- running --------------------------------------------------------------------------------
 
     def _execute(
-        self, part: str, plan: Plan, *, confirmed: str | None = None, resumed: bool = False
+        self, part: str, plan: Plan, *, confirmed: tuple[str, ...] = (), resumed: bool = False
     ) -> Outcome:
         assert self._journal is not None  # noqa: S101 - for the type checker
         if not resumed:

@@ -22,7 +22,7 @@ NARROWEST = 6
 
 
 class Choices(Widget, can_focus=True):
-    """Options as rows. `>` is the cursor, `*` marks the proposed one, `x` a locked one.
+    """Options as rows. `>` is the cursor, `*` is proposed, `x` locked, `+` marked.
 
     Drawn by lines: a step of the cursor costs two rows on the wire.
     """
@@ -68,6 +68,7 @@ class Choices(Widget, can_focus=True):
         self._columns = tuple(columns)
         self._cells = [self._texts(option) for option in self.options]
         self._widths: list[int] = []
+        self.marked: list[str] = []
         self.cursor = self._start(start)
         self._top = 0
 
@@ -168,6 +169,7 @@ class Choices(Widget, can_focus=True):
         if here:
             style = style + self.get_component_rich_style("choices--cursor", partial=True)
         mark = "x" if option.locked else "*" if option.recommended else " "
+        mark = "+" if option.value in self.marked else mark
         return self._strip(f"{'>' if here else ' '}{mark} ", self._cells[index], width, style)
 
     def _strip(self, marks: str, cells: Sequence[str], width: int, style: object) -> Strip:
@@ -195,6 +197,11 @@ class Choices(Widget, can_focus=True):
                 y = row - self._top + self._head
                 self.refresh(Region(0, y, self.size.width, 1))
         self._tell()
+
+    def mark(self, values: Sequence[str]) -> None:
+        """Mark the options with these values, in this order, and no others."""
+        self.marked = list(values)
+        self.refresh()
 
     def on_key(self, event: events.Key) -> None:
         """Move the cursor, or choose."""

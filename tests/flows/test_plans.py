@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.flows.world import ANSWERS, World, target
+from tests.flows.world import ANSWERS, World, target, with_disks
 from tests.shlint import lint, parses
 from zrwizard import export
 from zrwizard.flows.moves import Answers, Review
@@ -17,12 +19,33 @@ from zrwizard.plan import Danger, Plan, Step, Transfer, from_json, typed_text
 
 PLANS = Path(__file__).parent.parent / "plans"
 CASES = json.loads((PLANS / "cases.json").read_text())
+LAYOUTS = json.loads((PLANS / "layouts.json").read_text())
+"""Pools over several disks, of which only the vdevs are kept: by number, layout, spares."""
+ALL = [*CASES, *LAYOUTS]
+
+
+def layout_case(name: str) -> dict[str, Any]:
+    row = LAYOUTS[name]
+    count, spares = row["disks"], row.get("spares", 0)
+    serials = [f"ZRDISK{number + 1:04}" for number in range(count + spares)]
+    return {
+        "machine": "blank",
+        "disks": [4] * len(serials),
+        "answers": {
+            "target.disks": ", ".join(serials[:count]),
+            "target.layout": row["layout"],
+            "target.spares": ", ".join(serials[count:]) or "none",
+        },
+    }
 
 
 def plan_of(name: str) -> Plan:
-    case = CASES[name]
-    world = World(target(case["machine"]))
+    case = CASES[name] if name in CASES else layout_case(name)
+    machine = target(case["machine"])
+    world = World(with_disks(machine, *case["disks"]) if "disks" in case else machine)
     given = {**ANSWERS, "server.host_key": world.server["fingerprint"], **case["answers"]}
+    if "target.disks" in given:
+        del given["target.disk"]
     move = world.walk(Answers(given))
     assert isinstance(move, Review), move
     return move.plan
@@ -55,7 +78,43 @@ def test_commands_are_the_kept_ones(name: str) -> None:
     assert found == path.read_text()
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_vdevs_of_every_layout(name: str) -> None:
+    plan = plan_of(name)
+    created = typed_text(next(step for step in plan.steps if step.id == "pool").action)
+    assert created.endswith(f" -m none zroot {LAYOUTS[name]['vdevs']}")
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if len(plan_of(name).disks) > 1])
+def test_every_disk_gets_the_same_and_each_step_looks_at_its_own(name: str) -> None:
+    plan = plan_of(name)
+    names = [disk.name for disk in plan.disks]
+    words = ("new-table", "partition-1", "boot-code", "efi-format")
+    ids = {step.id for step in plan.steps}
+    for disk in names:
+        assert {f"{word}-{disk}" for word in words} <= ids
+        assert {f"boot-code-again-{disk}", f"efi-loader-again-{disk}"} <= ids
+    labels = {disk: str(number) for number, disk in enumerate(names)}
+    for step in plan.steps:
+        if step.danger is not Danger.ERASES:
+            continue
+        assert step.guard is not None
+        looked = {disk for disk in names if f"diskinfo -s {disk})" in step.guard}
+        typed = typed_text(step.action)
+        meant = {
+            disk
+            for disk in names
+            if re.search(rf"\b{disk}(p\d+)?\b", typed)
+            or re.search(rf"gpt/[a-z]+{labels[disk]}\b", typed)
+        }
+        assert looked == meant, step.id
+    table = next(step for step in plan.steps if step.id == "prove-table")
+    zfs = re.findall(r"freebsd-zfs \+\d+ \+(\d+) \+zfs\d", typed_text(table.action))
+    assert len(zfs) == len(names)
+    assert len(set(zfs)) == 1
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_every_text_is_posix(name: str, tmp_path: Path) -> None:
     # One file a plan: each text in a function's subshell, as the shell protocol runs it.
     number = 0
@@ -71,25 +130,25 @@ def test_every_text_is_posix(name: str, tmp_path: Path) -> None:
     lint(whole)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ALL)
 def test_json_round_trip(name: str) -> None:
     plan = plan_of(name)
     assert from_json(plan.to_json()) == plan
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ALL)
 def test_what_every_plan_keeps(name: str) -> None:
     plan = plan_of(name)
     ids = [step.id for step in plan.steps]
     assert len(ids) == len(set(ids))
-    assert plan.disk is not None
     phases = [step.phase for step in plan.steps]
     assert phases == sorted(phases, key=list(type(phases[0])).index)
     for step in plan.steps:
         if step.danger is Danger.ERASES:
             assert step.guard is not None, step.id
-            assert f"diskinfo {plan.disk.name}" in step.guard, step.id
-            assert str(plan.disk.size) in step.guard, step.id
+            touched = [d for d in plan.disks if f"diskinfo {d.name}" in step.guard]
+            assert touched, step.id
+            assert all(str(disk.size) in step.guard for disk in touched), step.id
             assert "zpool status -P" in step.guard, step.id
             assert step.look is not None, step.id
             assert step.proof is not None, step.id
@@ -147,8 +206,7 @@ def test_disk_without_serial_is_named_by_name_and_size() -> None:
     }
     move = world.walk(Answers(given))
     assert isinstance(move, Review)
-    assert move.plan.disk is not None
-    assert move.plan.disk.typed == "vtbd0 4294967296"
+    assert move.plan.disks[0].typed == "vtbd0 4294967296"
     guards = [step.guard for step in move.plan.steps if step.guard and step.danger == "erases"]
     assert guards
     assert all("diskinfo -s" not in guard for guard in guards)
@@ -178,7 +236,7 @@ def test_boot_files_of_medium_or_restored_system(
     assert len(missing) == (not {"pmbr", "gptzfsboot"} <= files) + ("loader.efi" not in files)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ALL)
 def test_exports(name: str, tmp_path: Path) -> None:
     plan = plan_of(name)
     path = tmp_path / "plan.sh"

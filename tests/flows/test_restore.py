@@ -489,6 +489,7 @@ def test_disks_of_the_blank_machine() -> None:
         "da0": None,
         "vtbd0": None,
         "vtbd1": None,
+        "Several disks": None,
     }
     assert question.default is None
     row = next(o for o in question.options if o.label == "da0")

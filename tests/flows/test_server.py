@@ -462,8 +462,7 @@ def test_kept_disk_under_another_name_is_found_by_its_identity() -> None:
     move = other.walk(full())
     assert isinstance(move, Review)
     assert not move.plan.erases
-    assert move.plan.disk is not None
-    assert move.plan.disk.name == "da7"
+    assert move.plan.disks[0].name == "da7"
 
 
 def test_kept_partition_is_known_by_its_label() -> None:

@@ -124,14 +124,14 @@ def test_what_every_plan_keeps(name: str) -> None:
     assert len(ids) == len(set(ids))
     phases = [each.phase for each in plan.steps]
     assert phases == sorted(phases, key=list(Phase).index)
-    assert plan.disk is not None
+    (disk,) = plan.disks
     for each in plan.steps:
         assert each.title[0].isupper()
         assert each.why.endswith("."), each.id
         if each.danger is Danger.ERASES:
             assert each.guard is not None, each.id
-            assert f"diskinfo {plan.disk.name}" in each.guard, each.id
-            assert str(plan.disk.size) in each.guard, each.id
+            assert f"diskinfo {disk.name}" in each.guard, each.id
+            assert str(disk.size) in each.guard, each.id
             assert "zpool status -P" in each.guard, each.id
             assert each.look is not None, each.id
             assert each.proof is not None, each.id

@@ -225,3 +225,50 @@ comment: zrwizard-0123456789ab
         check=True,
     )
     assert done.stdout == "222\n"
+
+
+VDEVS = """\
+  pool: zroot
+ state: ONLINE
+  scan: resilvered 1.2M in 00:00:01 with 0 errors on Mon Nov 23 04:00:00 2026
+config:
+
+\tNAME               STATE     READ WRITE CKSUM
+\tzroot              ONLINE       0     0     0
+\t  mirror-0         ONLINE       0     0     0
+\t    /dev/gpt/zfs0  ONLINE       0     0     0
+\t    /dev/vtbd1p4   ONLINE       0     0     0
+\tspares
+\t  /dev/gpt/zfs2    AVAIL
+
+errors: No known data errors
+"""
+ALIASES = {
+    "zfs0": ("/dev/gpt/zfs0", "/dev/vtbd0p4"),
+    "zfs1": ("/dev/gpt/zfs1", "/dev/vtbd1p4"),
+    "zfs2": ("/dev/gpt/zfs2", "/dev/vtbd2p4"),
+}
+WANTED = ("zroot=ONLINE", "mirror-0=ONLINE", "zfs0=ONLINE", "zfs1=ONLINE", "spares", "zfs2=AVAIL")
+
+
+@pytest.mark.parametrize(
+    ("output", "status"),
+    [
+        pytest.param(VDEVS, 0, id="as-planned"),
+        pytest.param(VDEVS.replace("AVAIL", "AVAIL   "), 0, id="padded"),
+        pytest.param(VDEVS.replace("/dev/vtbd1p4 ", "/dev/gpt/zfs1"), 0, id="other-name"),
+        pytest.param(VDEVS.replace("/dev/vtbd1p4 ", "/dev/gpt/zfs3"), 1, id="other-device"),
+        pytest.param(VDEVS.replace("zfs0  ONLINE", "zfs0  FAULTED"), 1, id="faulted"),
+        pytest.param(VDEVS.replace("mirror-0 ", "raidz1-0 "), 1, id="other-kind"),
+        pytest.param(
+            VDEVS.replace("\t  mirror-0         ONLINE       0     0     0\n", ""), 1, id="stripe"
+        ),
+        pytest.param(VDEVS.replace("\tspares\n", "").replace("AVAIL", "ONLINE"), 1, id="no-spare"),
+        pytest.param("", 1, id="no-pool"),
+    ],
+)
+def test_has_vdevs(shell: str, output: str, status: int) -> None:
+    text = shtext.has_vdevs("zroot", ALIASES, WANTED)
+    found, errors = run(shell, text, zpool=says(output) if output else "return 1")
+    assert found == status
+    assert ("is not as planned" in errors) == bool(status)

@@ -47,6 +47,25 @@ def target(name: str) -> TargetFacts:
     return found
 
 
+def with_disks(machine: TargetFacts, *sizes: int) -> TargetFacts:
+    """Return the blank machine with these virtio disks alone, `ZRDISK0001` and on; in GiB."""
+    pattern = next(disk for disk in machine.disks if disk.name == "vtbd0")
+    disks = tuple(
+        replace(
+            pattern,
+            disk=replace(
+                pattern.disk,
+                name=f"vtbd{number}",
+                mediasize=size << 30,
+                ident=f"ZRDISK{number + 1:04}",
+            ),
+        )
+        for number, size in enumerate(sizes)
+    )
+    others = tuple(disk for disk in machine.disks if not disk.name.startswith("vtbd"))
+    return replace(machine, disks=tuple(sorted((*disks, *others), key=lambda disk: disk.name)))
+
+
 @dataclass
 class World:
     """A target and a server; `moves` are those that a walk has made."""

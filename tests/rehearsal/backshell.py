@@ -158,7 +158,7 @@ def set_up(made: Rehearsal, state: Path, **answers: str) -> tuple[RunFinished, H
         lambda token: BackShell(made, token),
         given,
         secrets,
-        Headless(SERVER, given, secrets, made.scenario.disk_serial, heard),
+        Headless(SERVER, given, secrets, (made.scenario.disk_serial,), heard),
         state,
         threading.Event(),
         console=f"{made.url}/{len(list(state.iterdir()))}",

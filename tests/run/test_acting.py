@@ -62,7 +62,7 @@ class Bench:
             Step(f"s{n}", Phase.SYSTEM, f"Step {n}", "because", action, **more)  # type: ignore[arg-type]
             for n, action in enumerate(actions)
         )
-        plan = Plan("server", "abcd1234", "Set it up", steps, Identity("d", "S", 1, "", "", ""))
+        plan = Plan("server", "abcd1234", "Set it up", steps, (Identity("d", "S", 1, "", "", ""),))
         journal = Journal.create(
             self.root / "state", plan.token, console="x", flow="server", secrets=self.secrets
         )

@@ -48,7 +48,7 @@ def erase(id: str, text: str, **more: object) -> Step:
 
 
 def plan(*steps: Step) -> Plan:
-    return Plan("restore", "abcd1234", "Restore it", steps, disk=DISK)
+    return Plan("restore", "abcd1234", "Restore it", steps, disks=(DISK,))
 
 
 T = TypeVar("T")
@@ -65,7 +65,9 @@ class Lab:
         self.events: list[Event] = []
         self.cancel = threading.Event()
 
-    def run(self, plan: Plan, confirmed: str | None = "ZRDISK0001", **more: object) -> Outcome:
+    def run(
+        self, plan: Plan, confirmed: tuple[str, ...] = ("ZRDISK0001",), **more: object
+    ) -> Outcome:
         found = journals.load(self.state / "runs" / plan.token / journals.NAME)
         if found:
             journal = Journal.reopen(self.state, found, self.secrets)
@@ -153,8 +155,10 @@ def test_an_erasure_that_was_finished_is_never_done_twice(lab: Lab, proof: str |
     assert lab.file("wiped") == "x\n"
 
 
-@pytest.mark.parametrize("confirmed", [None, "", "zrdisk0001", "vtbd0", "ZRDISK0001 "])
-def test_without_the_disks_identity_nothing_is_typed(lab: Lab, confirmed: str | None) -> None:
+@pytest.mark.parametrize(
+    "confirmed", [(), ("",), ("zrdisk0001",), ("vtbd0",), ("ZRDISK0001 ",), ("ZRDISK0001",) * 2]
+)
+def test_without_the_disks_identity_nothing_is_typed(lab: Lab, confirmed: tuple[str, ...]) -> None:
     harmless = step("mk", 'touch "$ROOT/acted"')
     outcome = lab.run(plan(harmless, erase("wipe", 'touch "$ROOT/wiped"')), confirmed)
     assert outcome.exit is Exit.REFUSED
@@ -163,7 +167,7 @@ def test_without_the_disks_identity_nothing_is_typed(lab: Lab, confirmed: str | 
 
 
 def test_a_plan_that_erases_an_unnamed_disk_is_refused(lab: Lab) -> None:
-    nameless = replace(plan(erase("wipe", "true")), disk=None)
+    nameless = replace(plan(erase("wipe", "true")), disks=())
     assert lab.run(nameless, "").exit is Exit.REFUSED
     assert lab.shell.typed == []
 

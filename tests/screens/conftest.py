@@ -56,7 +56,7 @@ PLAN = Plan(
         ),
         Step("guids", Phase.PROOF, "Compare the guids", "Same guid, same data.", Command("true")),
     ),
-    disk=Identity("vtbd0", "ZRDISK0001", 8 << 30, "VirtIO disk", "1 2", "an old UFS system"),
+    disks=(Identity("vtbd0", "ZRDISK0001", 8 << 30, "VirtIO disk", "1 2", "an old UFS system"),),
     notes=("The terminal shows a rehearsal.",),
 )
 

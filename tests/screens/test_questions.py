@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from textual import events
 
-from zrwizard.flows.moves import Agree, Choose, Enter, EnterSecret, Option
+from screens.style import Style
+from zrwizard.flows.moves import Agree, Choose, ChooseMany, Enter, EnterSecret, Option
 from zrwizard.plan import Problem
 from zrwizard.secrets import Secret, Secrets
 from zrwizard.wizard import Back
@@ -261,3 +263,79 @@ def test_keys_in_a_burst_keep_their_order(drive: Any, talk: Any) -> None:
 
     drive(talk(HOST, replies=replies), story)
     assert replies == ["xac"]
+
+
+DISKS = ChooseMany(
+    key="target.disks",
+    page="disks",
+    title="Which disks are erased?",
+    help="All of them.",
+    options=(
+        Option("cd0", "cd0", ("cd0", "-"), "", locked="it is an optical drive"),
+        Option("S1", "vtbd0", ("vtbd0", "S1"), "Everything on it is erased: nothing."),
+        Option("S2", "vtbd1", ("vtbd1", "S2"), "Everything on it is erased: a pool."),
+        Option("typed", "One with an old pool", ("", "typed")),
+    ),
+    columns=("disk", "serial number"),
+    least=2,
+    alone=("typed",),
+)
+SPARES = replace(DISKS, key="target.spares", title="Is there a spare?", least=0, alone=())
+
+
+@pytest.mark.parametrize("style", [Style.FULL, Style.CONSOLE], ids=["full", "console"])
+def test_many_are_marked_with_space_in_their_order(drive: Any, talk: Any, style: Style) -> None:
+    replies: list[Any] = []
+
+    async def story(d: Any) -> None:
+        await d.see("Which disks are erased?")
+        await d.see("Marked: none")
+        await d.press("enter")
+        await d.see("Mark two rows at least, with Space.")
+        await d.press("down", "space")
+        await d.see("Marked: vtbd1")
+        await d.press("up", "space")
+        await d.see("Marked: vtbd1, vtbd0")
+        await d.press("home", "space")
+        await d.see("cd0 cannot be chosen: it is an optical drive")
+        await d.press("down", "down", "space")
+        await d.see("Marked: vtbd0")
+        await d.press("space")
+        await d.see("Marked: vtbd0, vtbd1")
+        if style is Style.FULL:
+            await d.snapshot("choose-many")
+        await d.press("enter")
+        await d.see("Is there a spare?")
+        await d.press("enter")
+        await d.see("[Report]")
+
+    drive(talk(DISKS, SPARES, replies=replies), story, style=style)
+    assert replies == ["S1, S2", "none"]
+
+
+def test_a_row_that_stands_alone_is_an_answer(drive: Any, talk: Any) -> None:
+    replies: list[Any] = []
+
+    async def story(d: Any) -> None:
+        await d.see("Which disks are erased?")
+        await d.press("end", "space")
+        await d.see("[Report]")
+
+    drive(talk(DISKS, replies=replies), story)
+    assert replies == ["typed"]
+
+
+def test_marks_come_back_with_the_question(drive: Any, talk: Any) -> None:
+    replies: list[Any] = []
+
+    async def story(d: Any) -> None:
+        await d.see("Which disks are erased?")
+        await d.press("down", "space", "up", "space", "enter")
+        # Only the page that comes the second time has an answer from before.
+        await d.see("f forward")
+        await d.see("Marked: vtbd1, vtbd0")
+        await d.press("f")
+        await d.see("[Report]")
+
+    drive(talk(DISKS, DISKS, replies=replies), story)
+    assert replies == ["S2, S1"] * 2

@@ -173,7 +173,7 @@ def test_review_shows_all_exports_and_wants_the_identity(
         await d.see("That is not the disk's identity.")
 
     drive(work, story)
-    assert typed == [Confirmed("vtbd0"), Confirmed("vtbd0"), Confirmed("vtbd1")]
+    assert typed == [Confirmed(("vtbd0",)), Confirmed(("vtbd0",)), Confirmed(("vtbd1",))]
     assert from_json((tmp_path / "zrwizard-restore-abc123.json").read_text()) == plan
 
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 
 from zrwizard.facts import DiskFacts, Hold, TargetFacts, Use
 from zrwizard.flows.asking import Due, Talk
 from zrwizard.flows.choices import Place
-from zrwizard.flows.disk_steps import ALIGN, ALIGN_BOOT
-from zrwizard.flows.moves import Ask, Choose, Enter, Option, Stuck
-from zrwizard.freebsd import layout, size
+from zrwizard.flows.disk_steps import ALIGN
+from zrwizard.flows.moves import Ask, Choose, ChooseMany, Enter, Option, Stuck
+from zrwizard.flows.shapes import Shape, room
+from zrwizard.flows.tables import lay_out, places, pool_bytes
+from zrwizard.freebsd import size
 from zrwizard.freebsd.errors import ParseError
-from zrwizard.freebsd.layout import Layout, LayoutProblem, Request
+from zrwizard.freebsd.layout import LayoutProblem
 from zrwizard.plan import Identity, Problem
 
 BY_SERIAL = "by-serial-number"
-BOOT_BYTES = 512 * 1024
-EFI_BYTES = 260 * 1024 * 1024
-# zpool(8) refuses devices below 64 MiB; a pool that small would hold next to nothing.
-SMALLEST_POOL = 128 * 1024 * 1024
+SEVERAL = "several-disks"
+COLUMNS = ("disk", "size", "model", "serial number", "holds")
 _LONGEST_NAME = 255  # zfsconcepts(7): of a dataset or a snapshot
 _POOL = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _RESERVED = re.compile(r"(?:mirror|raidz|draid|spare|log|cache|special|dedup)[0-9.-]*")
@@ -34,18 +35,20 @@ _SENTENCES = {
 
 
 def place(talk: Talk, target: TargetFacts, need: int) -> Place:
-    """Return the disk and the table that it will get; its pool has room for `need` bytes."""
-    question = _question(target, need)
+    """Return the one disk that gets everything; its pool has room for `need` bytes."""
+    question = one_question(target, need)
     value = talk.answers.get(question.key)
     if value is None:
         raise Due(Ask(question))
     if value == BY_SERIAL:
         raise Due(Ask(typed_question()))
     disk = named_disk(talk, target, question, value)
-    _check(talk, question, disk, target, named=value == disk.typed, need=need)
-    swap, planned = _swap(talk, target, disk, need)
-    sizes: tuple[int | None, ...] = (BOOT_BYTES, EFI_BYTES, *([swap] if swap else []), None)
-    return Place(disk, identity(disk), planned, sizes)
+    check(talk, question, disk, target, named=value == disk.typed, need=need)
+    swap = ask_swap(talk, target, (disk,), lambda swap: too_small(disk, swap, need))
+    planned = places(target, [(disk, identity(disk))], swap)
+    if isinstance(planned, LayoutProblem):
+        talk.refuse(swap_question(target, 1), planned.what, planned.now)
+    return planned[0]
 
 
 def identity(disk: DiskFacts) -> Identity:
@@ -108,66 +111,35 @@ def _said(hold: Hold) -> str:
     return _SENTENCES[hold.use].format(what=hold.what)
 
 
-def _too_small(disk: DiskFacts, swap: int, need: int) -> str | None:
-    planned = _lay_out(disk, swap, 0)
+def too_small(disk: DiskFacts, swap: int, need: int) -> str | None:
+    """Return why the disk alone cannot hold a tree of `need` bytes, None where it can."""
+    planned = lay_out(disk, swap)
     if isinstance(planned, LayoutProblem):
         return planned.what
-    left = room(planned)
+    return short_of(room(Shape.SINGLE, 1, pool_bytes(planned)), need)
+
+
+def short_of(left: int, need: int) -> str | None:
+    """Return that `left` bytes are less than the `need` of the tree, None where they are not."""
     if left >= need:
         return None
     return f"the pool would have room for {size.human(left)}, the tree needs {size.human(need)}"
 
 
-def room(planned: Layout) -> int:
-    """Return the bytes that datasets can use: ZFS keeps 1/32 and its labels for itself."""
-    index = max(entry.index for entry in planned.table.entries)
-    whole = planned.bytes_of(index) - 5 * 1024 * 1024
-    return max(0, whole - whole // 32)
-
-
-def _lay_out(disk: DiskFacts, swap: int, suffix: int) -> Layout | LayoutProblem:
-    requests = [
-        Request(1, "freebsd-boot", f"gptboot{suffix}", BOOT_BYTES, ALIGN_BOOT),
-        Request(2, "efi", f"efiboot{suffix}", EFI_BYTES, ALIGN),
-    ]
-    if swap:
-        requests.append(Request(3, "freebsd-swap", f"swap{suffix}", swap, ALIGN))
-    last = len(requests) + 1
-    requests.append(
-        Request(last, "freebsd-zfs", f"zfs{suffix}", None, ALIGN, minimum=SMALLEST_POOL)
-    )
-    return layout.lay_out(
-        disk.disk.mediasize,
-        disk.disk.sectorsize,
-        tuple(requests),
-        stripeoffset=disk.disk.stripeoffset,
-    )
-
-
-def _suffix(target: TargetFacts, disk: DiskFacts) -> int:
-    """The first number whose labels no other disk has: /dev/gpt/… must mean this disk."""
-    taken = {
-        entry.label
-        for other in target.disks
-        if other.name != disk.name and other.table is not None
-        for entry in other.table.entries
-    }
-    number = 0
-    while any(f"{word}{number}" in taken for word in ("gptboot", "efiboot", "swap", "zfs")):
-        number += 1
-    return number
-
-
 # --- questions ----------------------------------------------------------------------------------
 
 
-def _question(target: TargetFacts, need: int) -> Choose:
+def disk_options(target: TargetFacts, need: int) -> tuple[Option, ...]:
+    """Return a row for each disk; locked unless it may be erased and has room for `need` bytes.
+
+    The last row is for disks with an old pool, where such disks could be chosen.
+    """
     options = []
     pools_only = False
     for disk in target.disks:
-        locked = reason(disk, target) or _too_small(disk, 0, need)
+        locked = reason(disk, target) or too_small(disk, 0, need)
         pools_only = pools_only or bool(
-            locked and reason(disk, target, named=True) is None and not _too_small(disk, 0, need)
+            locked and reason(disk, target, named=True) is None and not too_small(disk, 0, need)
         )
         model = disk.disk.descr or "-"
         serial = disk.disk.ident or "-"
@@ -189,14 +161,30 @@ def _question(target: TargetFacts, need: int) -> Choose:
                 detail="Such a disk is offered only to who types its serial number.",
             )
         )
+    return tuple(options)
+
+
+def one_question(target: TargetFacts, need: int) -> Choose:
+    """Return the question for the one disk; its last row leads to several."""
+    options = disk_options(target, need)
+    free = [disk for disk in target.disks if reason(disk, target, named=True) is None]
+    if len([disk for disk in free if not too_small(disk, 0, 0)]) > 1:
+        options += (
+            Option(
+                value=SEVERAL,
+                label="Several disks",
+                cells=("", "", "Several disks", "", "a mirror, raidz or stripe"),
+                detail="The pool lies over several disks; the machine starts from each of them.",
+            ),
+        )
     return Choose(
         key="target.disk",
         page="disks",
         title="Which disk is erased and restored to?",
         help="One disk gets everything. What is in use, or was the install medium, cannot be "
         "chosen. A disk with an old pool must be named by its serial number.",
-        options=tuple(options),
-        columns=("disk", "size", "model", "serial number", "holds"),
+        options=options,
+        columns=COLUMNS,
     )
 
 
@@ -211,7 +199,9 @@ def typed_question() -> Enter:
     )
 
 
-def named_disk(talk: Talk, target: TargetFacts, question: Choose, value: str) -> DiskFacts:
+def named_disk(
+    talk: Talk, target: TargetFacts, question: Choose | ChooseMany, value: str
+) -> DiskFacts:
     """Return the disk that `value` names by serial number, by name and size, or by name."""
     value = value.strip()
     found = [disk for disk in target.disks if value in (disk.disk.ident, disk.typed)]
@@ -230,15 +220,16 @@ def named_disk(talk: Talk, target: TargetFacts, question: Choose, value: str) ->
     return found[0]
 
 
-def _check(
+def check(
     talk: Talk,
-    question: Choose,
+    question: Choose | ChooseMany,
     disk: DiskFacts,
     target: TargetFacts,
     *,
     named: bool,
     need: int,
 ) -> None:
+    """Raise `Due` unless the disk may be erased and has room for `need` bytes."""
     locked = reason(disk, target, named=named)
     if locked:
         freed = reason(disk, target, named=True) is None
@@ -247,40 +238,49 @@ def _check(
             if freed
             else "Choose another disk, or free this one and survey again."
         )
-        problem = Problem("target.disk", f"{disk.name} is not written to: {locked}.", now)
+        problem = Problem(question.key, f"{disk.name} is not written to: {locked}.", now)
         raise Due(Stuck((problem,), 3))
-    small = _too_small(disk, 0, need)
+    small = too_small(disk, 0, need)
     if small:
         talk.refuse(question, f"{disk.name} is too small: {small}.", "Choose a larger disk.")
 
 
-def _swap(talk: Talk, target: TargetFacts, disk: DiskFacts, need: int) -> tuple[int, Layout]:
-    question = Enter(
+def swap_question(target: TargetFacts, disks: int) -> Enter:
+    """Return the question for the swap partition, one on each of so many disks."""
+    each = "Its size on each disk" if disks > 1 else "Its size"
+    return Enter(
         key="target.swap",
         page="layout",
         title="Swap partition",
-        help=f"Its size, such as 2g; 0 for none. The target has {size.human(target.memory)} "
+        help=f"{each}, such as 2g; 0 for none. The target has {size.human(target.memory)} "
         "of memory.",
         default="2g",
         example="2g",
     )
-    text = talk.enter(question, lambda text: _bad_swap(text, disk))
+
+
+def ask_swap(
+    talk: Talk,
+    target: TargetFacts,
+    disks: Sequence[DiskFacts],
+    short: Callable[[int], str | None],
+) -> int:
+    """Return the bytes of swap on each disk; `short` says why so many bytes are too many."""
+    question = swap_question(target, len(disks))
+    text = talk.enter(question, lambda text: _bad_swap(text, disks))
     swap = size.parse(text)
-    small = _too_small(disk, swap, need)
+    small = short(swap)
     if small:
         talk.refuse(question, f"With {text} of swap {small}.", "Give a smaller size, or 0.")
-    planned = _lay_out(disk, swap, _suffix(target, disk))
-    if isinstance(planned, LayoutProblem):
-        talk.refuse(question, planned.what, planned.now)
-    return swap, planned
+    return swap
 
 
-def _bad_swap(text: str, disk: DiskFacts) -> str | None:
+def _bad_swap(text: str, disks: Sequence[DiskFacts]) -> str | None:
     try:
         count = size.parse(text)
     except ParseError:
         return f"{text!r} is not a size."
-    if count % max(disk.disk.sectorsize, 4096):
+    if count % max(4096, *(disk.disk.sectorsize for disk in disks)):
         return f"{text} is not a multiple of 4 KiB."
     return f"{text} is too little for swap." if 0 < count < ALIGN else None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Never
 
 from zrwizard.facts import Facts
-from zrwizard.flows.moves import Answers, Ask, Choose, Enter, Move, Option
+from zrwizard.flows.moves import Answers, Ask, Choose, ChooseMany, Enter, Move, Option
 from zrwizard.plan import Problem
 
 
@@ -55,7 +55,7 @@ class Talk:
             self.refuse(question, wrong, now)
         return value
 
-    def refuse(self, question: Choose | Enter, what: str, now: str) -> Never:
+    def refuse(self, question: Choose | ChooseMany | Enter, what: str, now: str) -> Never:
         """Ask again, saying why the answer that was given will not do."""
         raise Due(Ask(question, Problem(question.key, what, now)))
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from zrwizard.flows import disk_steps, shtext
-from zrwizard.flows.choices import Choices
+from zrwizard.flows.choices import Choices, Place
 from zrwizard.flows.disk_steps import guard, only_our_rows
-from zrwizard.flows.pool_steps import ALTROOT, snapshots_are_there, unless_finished
+from zrwizard.flows.pool_steps import (
+    ALTROOT,
+    snapshots_are_there,
+    unless_finished,
+    vdevs_are_there,
+)
 from zrwizard.freebsd import host, sh, ssh, tree, zfs, zpool
 from zrwizard.plan import Command, Danger, Leave, Phase, Step
 
@@ -23,8 +28,8 @@ def boot_steps(choices: Choices) -> tuple[Step, ...]:
         _canmount(choices),
         _mountpoint(choices),
         _mount(choices),
-        _boot_code(choices),
-        _efi_loader(choices),
+        *(_boot_code(choices, place) for place in choices.every),
+        *(_efi_loader(choices, place) for place in choices.every),
         _unmount(choices),
         _bootfs(choices),
         *(_received(choices, name) for name in ("mountpoint", "compression", "atime")),
@@ -133,26 +138,25 @@ def _without(choices: Choices, what: str, *, kept: bool, needed: bool) -> str:
     return f"printf '%s\\n' {sh.quote(f'{missing}: only {choices.boot_method} will start it.')}"
 
 
-def _boot_code(choices: Choices) -> Step:
-    place = choices.place
+def _boot_code(choices: Choices, place: Place) -> Step:
     index = place.of_type("freebsd-boot").index
     kept = disk_steps.medium_has_boot_code(choices)
     needed = choices.boot_method != "UEFI"
     action = _if_there(
         ("pmbr", "gptzfsboot"),
-        disk_steps.boot_code_text(choices, _RESTORED),
+        disk_steps.boot_code_text(place, _RESTORED),
         _without(choices, "gptzfsboot", kept=kept, needed=needed),
     )
     there = shtext.boot_code_is_there(place.disk.name, index, _RESTORED, "/boot" if kept else None)
     return Step(
-        id="boot-code-again",
+        id=choices.step_id("boot-code-again", place),
         phase=Phase.BOOT,
-        title="Write the restored system's own BIOS boot code",
+        title=choices.titled("Write the restored system's own BIOS boot code", place, "onto"),
         why="It reads every feature that the restored system's pool may use.",
         action=Command(action),
         danger=Danger.ERASES,
         look=unless_finished(choices, there),
-        guard=guard(choices, only_our_rows(choices), *_our_pool(choices), pool=choices.pool),
+        guard=guard(place, only_our_rows(place), *_our_pool(choices), pool=choices.pool),
         proof=there if kept or needed else _unless_missing("gptzfsboot", there),
     )
 
@@ -165,29 +169,31 @@ def _our_pool(choices: Choices) -> tuple[str, ...]:
     return (shtext.must_be_ours(choices.pool, choices.token),)
 
 
-def _efi_loader(choices: Choices) -> Step:
+def _efi_loader(choices: Choices, place: Place) -> Step:
     kept = disk_steps.medium_has_loader(choices)
     needed = choices.boot_method == "UEFI"
     action = _if_there(
         ("loader.efi",),
-        disk_steps.efi_text(choices, _RESTORED),
+        disk_steps.efi_text(choices, place, _RESTORED),
         _without(choices, "loader.efi", kept=kept, needed=needed),
     )
     there = shtext.loader_is_there(
-        disk_steps.efi_device(choices),
+        disk_steps.efi_device(place),
         disk_steps.efi_point(choices),
         _RESTORED,
         "/boot" if kept else None,
     )
     return Step(
-        id="efi-loader-again",
+        id=choices.step_id("efi-loader-again", place),
         phase=Phase.BOOT,
-        title="Put the restored system's own EFI loader onto the EFI partition",
+        title=choices.titled(
+            "Put the restored system's own EFI loader onto the EFI partition", place
+        ),
         why="A loader that is older than the pool's features cannot start the machine.",
         action=Command(action),
         danger=Danger.ERASES,
         look=unless_finished(choices, there),
-        guard=guard(choices, only_our_rows(choices), *_our_pool(choices), pool=choices.pool),
+        guard=guard(place, only_our_rows(place), *_our_pool(choices), pool=choices.pool),
         proof=there if kept or needed else _unless_missing("loader.efi", there),
     )
 
@@ -254,12 +260,15 @@ def proof_steps(choices: Choices) -> tuple[Step, ...]:
     )
     rows = shtext.lines(
         *(
-            f"{shtext.has_row(choices.place.disk.name, entry)} || "
-            + shtext.refuse(f"Partition {entry.index} is not as planned.")
-            for entry in choices.place.entries
+            f"{shtext.has_row(place.disk.name, entry)} || "
+            + shtext.refuse(
+                f"{choices.titled(f'Partition {entry.index}', place)} is not as planned."
+            )
+            for place in choices.every
+            for entry in place.entries
         )
     )
-    checks = (
+    checks: tuple[tuple[str, str, str, str], ...] = (
         (
             "snapshots",
             "Every snapshot is there with the server's guid",
@@ -285,6 +294,15 @@ def proof_steps(choices: Choices) -> tuple[Step, ...]:
             health,
         ),
     )
+    if choices.several:
+        checks += (
+            (
+                "vdevs",
+                f"The pool lies over its disks as planned ({choices.shape})",
+                "A disk that is missing from the pool would be missed only when another fails.",
+                vdevs_are_there(choices),
+            ),
+        )
     return tuple(
         Step(
             id=f"prove-{id}",

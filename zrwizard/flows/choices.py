@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from zrwizard.facts import DiskFacts
+from zrwizard.flows.shapes import Shape
 from zrwizard.freebsd import cksum, ssh
 from zrwizard.freebsd.gpart import Entry
 from zrwizard.freebsd.inventory import Inventory
@@ -115,7 +116,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Everything that the plan is made of; `made` is what comes, under its names in `pool`."""
+    """Everything that the plan is made of; `made` is what comes, under its names in `pool`.
+
+    `places` are the pool's disks, in the order of `shape`; `spares` are disks that stand by.
+    """
 
     token: str
     home: str
@@ -124,10 +128,30 @@ class Choices:
     source: Source
     carriage: Carriage
     made: Decomposition
-    place: Place
+    places: tuple[Place, ...]
+    spares: tuple[Place, ...]
+    shape: Shape
     pool: str
     compatibility: str | None
     compatibility_reason: str
     boot_files: frozenset[str]
     boot_method: str
     finish: str
+
+    @property
+    def every(self) -> tuple[Place, ...]:
+        """All disks that are erased: those of the pool, then the spares."""
+        return (*self.places, *self.spares)
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one disk is erased, so that steps must say which one they mean."""
+        return len(self.every) > 1
+
+    def step_id(self, word: str, place: Place) -> str:
+        """Return the id of a step for the disk of `place`; of a single one the bare `word`."""
+        return f"{word}-{place.disk.name}" if self.several else word
+
+    def titled(self, title: str, place: Place, joint: str = "of") -> str:
+        """Return the title of a step, with its disk where there are several."""
+        return f"{title} {joint} {place.disk.name}" if self.several else title

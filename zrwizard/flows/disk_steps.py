@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from zrwizard.facts import Use
 from zrwizard.flows import shtext
-from zrwizard.flows.choices import Choices
+from zrwizard.flows.choices import Choices, Place
 from zrwizard.freebsd import gpart, kld, mount, sh, size, zpool
 from zrwizard.freebsd.gpart import Entry
 from zrwizard.plan import Command, Danger, Phase, Step
@@ -24,23 +24,32 @@ _TITLES = {
 
 
 def disk_steps(choices: Choices) -> tuple[Step, ...]:
-    """Return the steps from the disk as it is to one with table, boot code and EFI loader."""
+    """Return the steps from the disks as they are to ones with table, boot code and EFI loader.
+
+    All old tables go before the first new one comes: a label must never mean two partitions.
+    """
     return (
         _module(),
         _pool_again(choices),
-        *_old_labels(choices),
-        *_old_table(choices),
-        _new_table(choices),
-        *(_partition(choices, entry) for entry in choices.place.entries),
-        *_boot_code(choices),
-        _efi_file_system(choices),
-        *_efi_loader(choices),
+        *_all_there(choices),
+        *(step for place in choices.every for step in _old_labels(choices, place)),
+        *(step for place in choices.every for step in _old_table(choices, place)),
+        *(step for place in choices.every for step in _new_disk(choices, place)),
     )
 
 
-def guard(choices: Choices, *more: str, pool: str | None = None) -> str:
+def _new_disk(choices: Choices, place: Place) -> tuple[Step, ...]:
+    return (
+        _new_table(choices, place),
+        *(_partition(choices, place, entry) for entry in place.entries),
+        *_boot_code(choices, place),
+        _efi_file_system(choices, place),
+        *_efi_loader(choices, place),
+    )
+
+
+def guard(place: Place, *more: str, pool: str | None = None) -> str:
     """Return the guard that every erasing step shares, and what this one asks besides."""
-    place = choices.place
     return shtext.lines(
         shtext.is_disk(place.identity),
         shtext.in_no_other_pool(place.disk, place.labels, pool),
@@ -48,9 +57,9 @@ def guard(choices: Choices, *more: str, pool: str | None = None) -> str:
     )
 
 
-def only_our_rows(choices: Choices) -> str:
+def only_our_rows(place: Place) -> str:
     """Leaves with 1 if the table has a row that the plan does not make."""
-    return shtext.only_rows(choices.place.disk.name, choices.place.entries) + " || exit 1"
+    return shtext.only_rows(place.disk.name, place.entries) + " || exit 1"
 
 
 def _past(choices: Choices) -> str:
@@ -91,8 +100,22 @@ def _pool_again(choices: Choices) -> Step:
     )
 
 
-def _old_labels(choices: Choices) -> list[Step]:
-    place = choices.place
+def _all_there(choices: Choices) -> list[Step]:
+    """Of several disks, none is touched unless all are there."""
+    if not choices.several:
+        return []
+    return [
+        Step(
+            id="all-disks",
+            phase=Phase.DISK,
+            title="See that all of the disks are those of the review",
+            why="A disk that is missing is better noticed before the first one is erased.",
+            action=Command(shtext.lines(*(shtext.is_disk(one.identity) for one in choices.every))),
+        )
+    ]
+
+
+def _old_labels(choices: Choices, place: Place) -> list[Step]:
     steps = []
     providers = sorted({h.provider for h in place.disk.holds if h.use is Use.IMPORTABLE})
     for number, provider in enumerate(providers, 1):
@@ -107,11 +130,11 @@ def _old_labels(choices: Choices) -> list[Step]:
             "esac\n"
             "exit 1"
         )
-        names = "|".join(_literal(name) for name in _names(choices, provider))
+        names = "|".join(_literal(name) for name in _names(place, provider))
         listed = sh.quote(f"^[[:space:]]+({names})[[:space:]]+ONLINE")
         steps.append(
             Step(
-                id=f"old-labels-{number}",
+                id=choices.step_id(f"old-labels-{number}", place),
                 phase=Phase.DISK,
                 title=f"Wipe the old ZFS labels of {provider}",
                 why=f"The old pool {', '.join(pools)} would stay visible and confuse the loader.",
@@ -119,7 +142,7 @@ def _old_labels(choices: Choices) -> list[Step]:
                 danger=Danger.ERASES,
                 destroys=f"The pool {', '.join(pools)} on {provider} can no longer be imported.",
                 look=shtext.lines(_past(choices), shtext.has_changed(place.identity)),
-                guard=guard(choices, shtext.holds_what_was_seen(place.identity)),
+                guard=guard(place, shtext.holds_what_was_seen(place.identity)),
                 proof=f"if {zpool.scan()} 2>/dev/null | grep -Eq {listed}; then exit 1; fi",
                 proof_timeout=90,
             )
@@ -131,9 +154,9 @@ def _literal(word: str) -> str:
     return "".join(c if c.isalnum() or c in "_-/" else f"[{c}]" for c in word)
 
 
-def _names(choices: Choices, provider: str) -> list[str]:
+def _names(place: Place, provider: str) -> list[str]:
     """The names under which `zpool import` may list a provider."""
-    disk = choices.place.disk
+    disk = place.disk
     names = [provider]
     for entry in disk.table.entries if disk.table else ():
         if entry.label and provider == gpart.partition(disk.name, entry.index):
@@ -141,15 +164,14 @@ def _names(choices: Choices, provider: str) -> list[str]:
     return names
 
 
-def _old_table(choices: Choices) -> list[Step]:
-    place = choices.place
+def _old_table(choices: Choices, place: Place) -> list[Step]:
     name = place.disk.name
     if not place.has_contents:
         return []
     ours = shtext.only_rows(name, place.entries)
     return [
         Step(
-            id="old-table",
+            id=choices.step_id("old-table", place),
             phase=Phase.DISK,
             title=f"Destroy the old partition table of {name}",
             why="A new table can only be made on a disk without one.",
@@ -161,19 +183,18 @@ def _old_table(choices: Choices) -> list[Step]:
                 f"{shtext.has_changed(place.identity)} || exit 1",
                 f"{{ {ours}; }} 2>/dev/null",
             ),
-            guard=guard(choices, shtext.holds_what_was_seen(place.identity)),
+            guard=guard(place, shtext.holds_what_was_seen(place.identity)),
             proof=shtext.has_no_table(name),
         )
     ]
 
 
-def _new_table(choices: Choices) -> Step:
-    place = choices.place
+def _new_table(choices: Choices, place: Place) -> Step:
     name = place.disk.name
     made = f"{gpart.backup(name)} 2>/dev/null | grep -q '^GPT '"
     nothing = None if place.has_contents else f"Nothing: the survey found {name} empty."
     return Step(
-        id="new-table",
+        id=choices.step_id("new-table", place),
         phase=Phase.DISK,
         title=f"Make a new partition table on {name}",
         why="GPT suits BIOS and UEFI alike.",
@@ -185,22 +206,21 @@ def _new_table(choices: Choices) -> Step:
             f"{made} || exit 1",
             f"{{ {shtext.only_rows(name, place.entries)}; }} 2>/dev/null",
         ),
-        guard=guard(choices, shtext.has_no_table(name)),
+        guard=guard(place, shtext.has_no_table(name)),
         proof=shtext.lines(f"{made} || exit 1", shtext.only_rows(name, place.entries)),
     )
 
 
-def _partition(choices: Choices, entry: Entry) -> Step:
-    place = choices.place
+def _partition(choices: Choices, place: Place, entry: Entry) -> Step:
     name = place.disk.name
     title, why = _TITLES[entry.type]
     bytes_ = place.sizes[place.entries.index(entry)]
     there = shtext.has_row(name, entry)
     length = size.human(entry.sectors * place.layout.sectorsize)
     return Step(
-        id=f"partition-{entry.index}",
+        id=choices.step_id(f"partition-{entry.index}", place),
         phase=Phase.DISK,
-        title=f"{title}, {length}",
+        title=f"{choices.titled(title, place, 'on')}, {length}",
         why=why,
         action=Command(
             gpart.add(
@@ -214,17 +234,17 @@ def _partition(choices: Choices, entry: Entry) -> Step:
         ),
         danger=Danger.ERASES,
         look=there,
-        guard=guard(choices, only_our_rows(choices)),
+        guard=guard(place, only_our_rows(place)),
         proof=f"{there} || "
         + shtext.refuse(f"The row of partition {entry.index} is not as it was computed."),
     )
 
 
-def boot_code_text(choices: Choices, folder: str) -> str:
+def boot_code_text(place: Place, folder: str) -> str:
     """Return the command that writes the boot code of `folder`."""
-    index = choices.place.of_type("freebsd-boot").index
+    index = place.of_type("freebsd-boot").index
     return gpart.bootcode(
-        choices.place.disk.name,
+        place.disk.name,
         index,
         pmbr=f"{folder}/pmbr",
         partcode=f"{folder}/gptzfsboot",
@@ -241,30 +261,30 @@ def medium_has_loader(choices: Choices) -> bool:
     return "loader.efi" in choices.boot_files
 
 
-def _boot_code(choices: Choices) -> list[Step]:
+def _boot_code(choices: Choices, place: Place) -> list[Step]:
     if not medium_has_boot_code(choices):
         return []
-    name = choices.place.disk.name
-    index = choices.place.of_type("freebsd-boot").index
+    name = place.disk.name
+    index = place.of_type("freebsd-boot").index
     there = shtext.boot_code_is_there(name, index, "/boot")
     return [
         Step(
-            id="boot-code",
+            id=choices.step_id("boot-code", place),
             phase=Phase.DISK,
-            title="Write the BIOS boot code of the install medium",
+            title=choices.titled("Write the BIOS boot code of the install medium", place, "onto"),
             why="The disk can start from now on; the restored system's own code replaces it later.",
-            action=Command(boot_code_text(choices, "/boot")),
+            action=Command(boot_code_text(place, "/boot")),
             danger=Danger.ERASES,
             look=shtext.lines(_past(choices), there),
-            guard=guard(choices, only_our_rows(choices)),
+            guard=guard(place, only_our_rows(place)),
             proof=there,
         )
     ]
 
 
-def efi_device(choices: Choices) -> str:
+def efi_device(place: Place) -> str:
     """Return the device of the EFI partition, by the label that no other disk has."""
-    return f"/dev/gpt/{choices.place.of_type('efi').label}"
+    return f"/dev/gpt/{place.of_type('efi').label}"
 
 
 def efi_point(choices: Choices) -> str:
@@ -272,8 +292,8 @@ def efi_point(choices: Choices) -> str:
     return f"{choices.home}/esp"
 
 
-def _efi_file_system(choices: Choices) -> Step:
-    device, point = efi_device(choices), efi_point(choices)
+def _efi_file_system(choices: Choices, place: Place) -> Step:
+    device, point = efi_device(place), efi_point(choices)
     at = sh.quote(point)
     mounts = shtext.lines(
         f"umount {at} 2>/dev/null",
@@ -282,17 +302,17 @@ def _efi_file_system(choices: Choices) -> Step:
         mount.unmount(point),
     )
     return Step(
-        id="efi-format",
+        id=choices.step_id("efi-format", place),
         phase=Phase.DISK,
-        title="Format the EFI system partition",
+        title=choices.titled("Format the EFI system partition", place),
         why="UEFI firmware reads FAT only.",
         action=Command(mount.newfs_efi(device), timeout=120),
         danger=Danger.ERASES,
         look=shtext.lines(_past(choices), mounts),
         guard=guard(
-            choices,
-            only_our_rows(choices),
-            shtext.has_row(choices.place.disk.name, choices.place.of_type("efi"))
+            place,
+            only_our_rows(place),
+            shtext.has_row(place.disk.name, place.of_type("efi"))
             + " || "
             + shtext.refuse("The EFI system partition is not where this plan made it."),
         ),
@@ -300,12 +320,12 @@ def _efi_file_system(choices: Choices) -> Step:
     )
 
 
-def efi_text(choices: Choices, folder: str) -> str:
+def efi_text(choices: Choices, place: Place, folder: str) -> str:
     """Return sh text that puts `folder`/loader.efi onto the EFI partition and leaves it unmounted.
 
     One text, so that nothing stays mounted, and nothing is written below a point that is not.
     """
-    device, point = efi_device(choices), efi_point(choices)
+    device, point = efi_device(place), efi_point(choices)
     at = sh.quote(point)
     return shtext.lines(
         f"umount {at} 2>/dev/null",
@@ -320,20 +340,21 @@ def efi_text(choices: Choices, folder: str) -> str:
     )
 
 
-def _efi_loader(choices: Choices) -> list[Step]:
+def _efi_loader(choices: Choices, place: Place) -> list[Step]:
     if not medium_has_loader(choices):
         return []
-    there = shtext.loader_is_there(efi_device(choices), efi_point(choices), "/boot")
+    onto = place.disk.name if choices.several else "it"
+    there = shtext.loader_is_there(efi_device(place), efi_point(choices), "/boot")
     return [
         Step(
-            id="efi-loader",
+            id=choices.step_id("efi-loader", place),
             phase=Phase.DISK,
-            title="Put the install medium's EFI loader onto it",
+            title=f"Put the install medium's EFI loader onto {onto}",
             why="The disk can start from now on; the restored system's own loader replaces it.",
-            action=Command(efi_text(choices, "/boot")),
+            action=Command(efi_text(choices, place, "/boot")),
             danger=Danger.ERASES,
             look=shtext.lines(_past(choices), there),
-            guard=guard(choices, only_our_rows(choices)),
+            guard=guard(place, only_our_rows(place)),
             proof=there,
         )
     ]

@@ -39,6 +39,23 @@ class Choose:
 
 
 @dataclass(frozen=True, slots=True)
+class ChooseMany:
+    """Mark `least` or more of `options`; the answer is their values, joined by commas.
+
+    An option whose value is in `alone` is an answer by itself.
+    """
+
+    key: str
+    page: str
+    title: str
+    help: str
+    options: tuple[Option, ...]
+    columns: tuple[str, ...] = ()
+    least: int = 1
+    alone: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Enter:
     """Type a text; an empty one means `default`."""
 
@@ -78,7 +95,7 @@ class Agree:
     value: str
 
 
-Question = Choose | Enter | EnterSecret | Agree
+Question = Choose | ChooseMany | Enter | EnterSecret | Agree
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +143,17 @@ Move = Ask | Look | Prepare | Review | Stuck
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key of an answers file: `name` is dotted, `example` stands in the template."""
+    """One key of an answers file: `name` is dotted, `example` stands in the template.
+
+    Of `many`, the value may be a list of texts. `instead` is a key that may be given in its place.
+    """
 
     name: str
     help: str
     example: str
     default: str | None = None
+    many: bool = False
+    instead: str = ""
 
 
 @dataclass(frozen=True, slots=True)

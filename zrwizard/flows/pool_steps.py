@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from zrwizard.flows import shtext
-from zrwizard.flows.choices import Choices
+from zrwizard.flows.choices import Choices, Place
 from zrwizard.flows.disk_steps import guard, only_our_rows
-from zrwizard.freebsd import cksum, sh, tree, zfs, zpool
+from zrwizard.flows.shapes import status_rows, vdev_words
+from zrwizard.freebsd import cksum, gpart, sh, tree, zfs, zpool
 from zrwizard.plan import Command, Danger, Phase, Step
 
 ALTROOT = "/mnt"
@@ -14,14 +17,16 @@ ALTROOT = "/mnt"
 def pool_steps(choices: Choices) -> tuple[Step, ...]:
     """Return the one step that makes the pool."""
     pool, token = choices.pool, choices.token
-    entry = choices.place.of_type("freebsd-zfs")
+    entries = [place.of_type("freebsd-zfs") for place in choices.every]
     options = {"altroot": ALTROOT, "ashift": "12"}
     if choices.compatibility:
         options["compatibility"] = choices.compatibility
     options["comment"] = shtext.mark(token)
+    devices = [f"gpt/{entry.label}" for entry in entries]
+    count = len(choices.places)
     create = zpool.create(
         pool,
-        f"gpt/{entry.label}",
+        *vdev_words(choices.shape, devices[:count], devices[count:]),
         options=options,
         properties={"compression": "lz4", "atime": "off"},
     )
@@ -31,24 +36,63 @@ def pool_steps(choices: Choices) -> tuple[Step, ...]:
         Step(
             id="pool",
             phase=Phase.POOL,
-            title=f"Make the pool {pool} on partition {entry.index}",
+            title=f"Make the pool {pool} on {_where(choices)}",
             why=f"Nothing is mounted over the live system. {choices.compatibility_reason}",
             action=Command(create, timeout=180),
             danger=Danger.ERASES,
             look=unless_finished(choices, ours),
-            guard=guard(
-                choices,
-                only_our_rows(choices),
-                shtext.has_row(choices.place.disk.name, entry)
-                + " || "
-                + shtext.refuse("The partition for the pool is not where this plan made it."),
-            ),
+            guard=shtext.lines(*(_guard(choices, place) for place in choices.every)),
             proof=shtext.lines(
                 f"{ours} || " + shtext.refuse(f"The pool {pool} does not carry this run's mark."),
                 f"{healthy} || " + shtext.refuse(f"The pool {pool} is not ONLINE."),
+                *([vdevs_are_there(choices)] if choices.several else []),
             ),
         ),
     )
+
+
+def _where(choices: Choices) -> str:
+    if not choices.several:
+        return f"partition {choices.places[0].of_type('freebsd-zfs').index}"
+    disks = " and ".join(place.disk.name for place in choices.places)
+    spares = " and ".join(place.disk.name for place in choices.spares)
+    return f"{disks} ({choices.shape})" + (f", with the spare {spares}" if spares else "")
+
+
+def _guard(choices: Choices, place: Place) -> str:
+    whose = f" of {place.disk.name}" if choices.several else ""
+    return guard(
+        place,
+        only_our_rows(place),
+        shtext.has_row(place.disk.name, place.of_type("freebsd-zfs"))
+        + " || "
+        + shtext.refuse(f"The partition for the pool{whose} is not where this plan made it."),
+    )
+
+
+def vdevs_are_there(choices: Choices) -> str:
+    """Leaves with 1 unless the pool has exactly the planned vdevs, each of them in order."""
+    rows = status_rows(choices.shape, len(choices.places), len(choices.spares))
+    wanted = [f"{choices.pool}=ONLINE"]
+    for row in rows:
+        if isinstance(row, str):
+            wanted.append(row if row == "spares" else f"{row}=ONLINE")
+        else:
+            state = "ONLINE" if row < len(choices.places) else "AVAIL"
+            wanted.append(f"{choices.every[row].of_type('freebsd-zfs').label}={state}")
+    return shtext.has_vdevs(choices.pool, _aliases(choices), wanted)
+
+
+def _aliases(choices: Choices) -> dict[str, tuple[str, ...]]:
+    """By the label of each part: all names under which an imported pool may show it."""
+    found = {}
+    for place in choices.every:
+        entry = place.of_type("freebsd-zfs")
+        names = [f"/dev/gpt/{entry.label}", f"/dev/{gpart.partition(place.disk.name, entry.index)}"]
+        if re.fullmatch(r"[\w.-]+", place.disk.disk.ident or "", re.ASCII):
+            names.append(f"/dev/diskid/DISK-{place.disk.disk.ident}p{entry.index}")
+        found[entry.label] = tuple(names)
+    return found
 
 
 def unless_finished(choices: Choices, look: str) -> str:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zrwizard.facts import Facts, TargetFacts
-from zrwizard.flows import ask_disk, ask_network, ask_source, ask_transfer, shtext
+from zrwizard.flows import (
+    ask_disk,
+    ask_network,
+    ask_several,
+    ask_source,
+    ask_transfer,
+    shapes,
+    shtext,
+    tables,
+)
 from zrwizard.flows.asking import Due, Talk
 from zrwizard.flows.base import Flow
 from zrwizard.flows.boot_steps import boot_steps, finish_steps, proof_steps
@@ -73,7 +82,32 @@ KEYS = (
         "14",
         "unknown",
     ),
-    Key("target.disk", "The disk to erase: its serial number, or its name.", "ZRDISK0001"),
+    Key(
+        "target.disk",
+        "The disk to erase: its serial number, or its name.",
+        "ZRDISK0001",
+        instead="target.disks",
+    ),
+    Key(
+        "target.disks",
+        "In place of target.disk: several disks to erase, for one pool over all of them.",
+        "ZRDISK0001, ZRDISK0002",
+        "none",
+        many=True,
+    ),
+    Key(
+        "target.layout",
+        "Of several disks: mirror, mirrors (of two), raidz1, raidz2, raidz3 or stripe.",
+        "raidz1",
+        "mirror",
+    ),
+    Key(
+        "target.spares",
+        "Of several disks: hot spares, which are erased too.",
+        "ZRDISK0003",
+        "none",
+        many=True,
+    ),
     Key("target.swap", "Size of the swap partition; 0 for none.", "2g", "2g"),
     Key("target.pool", "Name of the new pool.", "zroot", "zroot"),
     Key("finish.action", "At the end: reboot, poweroff or stay.", "poweroff", "reboot"),
@@ -110,7 +144,7 @@ def _plan(talk: Talk) -> Plan:
     source = ask_source.source(talk, login)
     carriage = ask_transfer.carriage(talk, source)
     fitted = ask_source.release(talk, target)
-    place = ask_disk.place(talk, target, ask_transfer.room_for(source, carriage))
+    placed = ask_several.placement(talk, target, ask_transfer.room_for(source, carriage))
     pool = ask_disk.pool(talk, target, ask_transfer.longest(source))
     choices = Choices(
         token=facts.token,
@@ -120,7 +154,9 @@ def _plan(talk: Talk) -> Plan:
         source=source,
         carriage=carriage,
         made=ask_transfer.made(source, carriage.history, pool),
-        place=place,
+        places=placed.places,
+        spares=placed.spares,
+        shape=placed.shape,
         pool=pool,
         compatibility=fitted.name,
         compatibility_reason=fitted.reason,
@@ -128,7 +164,7 @@ def _plan(talk: Talk) -> Plan:
         boot_method=target.boot_method,
         finish=ask_disk.finish(talk),
     )
-    return build(choices, target)
+    return build(choices, target, ask_several.size_note(placed))
 
 
 def _target(facts: Facts) -> TargetFacts:
@@ -149,9 +185,9 @@ def _prepared(facts: Facts, what: str, for_whom: str, steps: tuple[Step, ...]) -
         raise Due(Prepare(Plan(NAME, facts.token, titles[what], steps), marked))
 
 
-def build(choices: Choices, target: TargetFacts) -> Plan:
+def build(choices: Choices, target: TargetFacts, warnings: tuple[str, ...] = ()) -> Plan:
     """Return the plan, from the network (looked at first, and skipped) to the restart."""
-    login, place = choices.login, choices.place
+    login = choices.login
     done = shtext.finished(choices.home)
     steps = (
         *network_steps(choices.network, login.session.host, login.session.port),
@@ -166,17 +202,20 @@ def build(choices: Choices, target: TargetFacts) -> Plan:
     return Plan(
         flow=NAME,
         token=choices.token,
-        title=f"Restore {choices.source.snapshot} onto {place.disk.name}",
+        title=f"Restore {choices.source.snapshot} onto "
+        + " and ".join(place.disk.name for place in choices.every),
         steps=steps,
-        disk=place.identity,
-        notes=_notes(choices, target),
+        disks=tuple(place.identity for place in choices.every),
+        notes=(*_notes(choices, target), *warnings),
     )
 
 
 def _notes(choices: Choices, target: TargetFacts) -> tuple[str, ...]:
+    each = tables.pool_bytes(choices.places[0].layout)
+    left = shapes.room(choices.shape, len(choices.places), each)
     found = [
         f"The transfer is estimated at {size.human(choices.carriage.total)}; the pool has room for "
-        f"{size.human(ask_disk.room(choices.place.layout))}.",
+        f"{size.human(left)}.",
         *ask_transfer.told(choices.made, whole=choices.carriage.whole),
         choices.compatibility_reason,
         "The restored system's own files are not changed: if the disk or the network card has "
@@ -189,7 +228,7 @@ def _notes(choices: Choices, target: TargetFacts) -> tuple[str, ...]:
     if not medium_has_loader(choices):
         found.append("The install medium has no EFI loader: the restored system's own is used.")
     twins = [row.name for row in target.importable if row.name == choices.pool]
-    held = {hold.what for hold in choices.place.disk.holds}
+    held = {hold.what for place in choices.every for hold in place.disk.holds}
     if twins and choices.pool not in held:
         found.append(
             f"Another disk holds a pool that is called {choices.pool} too: remove that disk before "

@@ -246,6 +246,6 @@ def build(plans: Plans, about: str) -> Plan:
         token=plans.token,
         title=f"{what} on {plans.vessel.disk.name}",
         steps=steps,
-        disk=plans.vessel.identity,
+        disks=(plans.vessel.identity,),
         notes=(about, *server_told.notes(plans)),
     )

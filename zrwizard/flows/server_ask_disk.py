@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from zrwizard import holds, receiver
 from zrwizard.facts import DiskFacts, OwnFacts, SystemFacts, TargetFacts, Use
-from zrwizard.flows import ask_disk
+from zrwizard.flows import ask_disk, tables
 from zrwizard.flows.asking import Due, Talk
 from zrwizard.flows.disk_steps import ALIGN
 from zrwizard.flows.moves import Ask, Choose, Enter, Option, Stuck
@@ -211,7 +211,7 @@ class Gate:
                     self._label(disk),
                     None,
                     ALIGN,
-                    minimum=ask_disk.SMALLEST_POOL,
+                    minimum=tables.SMALLEST_POOL,
                 ),
             ),
             stripeoffset=disk.disk.stripeoffset,

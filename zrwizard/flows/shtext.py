@@ -5,7 +5,7 @@ Only `zrwizard.freebsd.sh` quotes; what is written here by hand holds no value f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from zrwizard.facts import DiskFacts
 from zrwizard.freebsd import cksum, diskinfo, gpart, sh, zpool
@@ -145,6 +145,31 @@ def must_be_ours(pool: str, token: str) -> str:
     """Leaves with 1 unless the imported pool carries this run's mark."""
     return f"{pool_is_ours(pool, token)} || " + refuse(
         f"The imported pool {pool} is not the one that this run made."
+    )
+
+
+def has_vdevs(pool: str, aliases: Mapping[str, Iterable[str]], wanted: Iterable[str]) -> str:
+    """Leaves with 1 unless the rows of `zpool status` are `wanted`: `NAME=STATE`, a bare heading.
+
+    `aliases` are the names under which a device may be shown, by the name in `wanted`.
+    """
+    shown = lines(
+        '$1 == "config:" { on = 1; next }',
+        '$1 == "errors:" { on = 0 }',
+        *(
+            f'$1 == "{alias}" {{ $1 = "{name}" }}'
+            for name, found in aliases.items()
+            for alias in found
+        ),
+        'on && NF > 1 && $1 != "NAME" { printf "%s=%s ", $1, $2 }',
+        'on && NF == 1 { printf "%s ", $1 }',
+    )
+    rows = " ".join(wanted)
+    return lines(
+        f"v=$({zpool.status(pool)} | awk {sh.quote(shown)})",
+        f'[ "$v" = {sh.quote(f"{rows} ")} ] || {{ printf '
+        "'The pool %s is not as planned: %sin place of %s.\\n' "
+        f'{sh.quote(pool)} "$v" {sh.quote(rows)} >&2; exit 1; }}',
     )
 
 

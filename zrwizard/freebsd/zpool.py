@@ -76,14 +76,15 @@ def scan(seconds: int = 60) -> str:
 
 def create(
     pool: str,
-    provider: str,
-    *,
+    *vdevs: str,
     options: Mapping[str, str],
     properties: Mapping[str, str],
     mountpoint: str = "none",
     force: bool = False,
 ) -> str:
-    """Command: a pool on one provider, with pool `options` (-o) and dataset `properties` (-O).
+    """Command: a pool on `vdevs`, with pool `options` (-o) and dataset `properties` (-O).
+
+    `vdevs` are providers, and words such as mirror before those that belong together.
 
     `altroot` belongs into the options: without it and a mountpoint of none, a pool made on a
     read-only root exits 1 though it exists (facts C4).
@@ -91,7 +92,7 @@ def create(
     words = ["zpool", "create", *(["-f"] if force else [])]
     words += [word for key, given in options.items() for word in ("-o", f"{key}={given}")]
     words += [word for key, given in properties.items() for word in ("-O", f"{key}={given}")]
-    return sh.join([*words, "-m", mountpoint, pool, provider])
+    return sh.join([*words, "-m", mountpoint, pool, *vdevs])
 
 
 def set_property(pool: str, name: str, given: str) -> str:

@@ -1,4 +1,4 @@
-"""Would the first disk of a machine boot, and what comes up when it does?"""
+"""Would the disks of a machine boot, and what comes up when the first one does?"""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from zrwizard.rehearsal.hardware import Disk
 from zrwizard.rehearsal.machine import Machine, Mount, Where
 from zrwizard.rehearsal.medium import HOST_ID, KNOWN_CODE
+from zrwizard.rehearsal.vdevs import health
 from zrwizard.rehearsal.zfsstate import Dataset, Pool, canmount, lookup
 
 BIOS, UEFI = "BIOS", "UEFI"
@@ -31,6 +32,7 @@ class BootPlan:
         machine.kernel_id = self.version
         pool = self.pool
         pool.active_on, pool.exported, pool.altroot = machine.name, False, ""
+        pool.health = health(machine, pool)
         machine.pools[pool.name] = pool
         machine.modules[:] = ["kernel", "zfs", "xdr", "crypto", "zlib"]
         machine.sysctls["kern.hostid"] = "1234567"
@@ -137,15 +139,29 @@ def _rivals(pool: Pool, chosen: Dataset) -> list[str]:
 
 
 def would_boot(machine: Machine) -> list[str]:
-    """Reasons why the first disk would not boot, by BIOS or by UEFI; empty: it would."""
-    disk = boot_disk(machine)
-    if disk is None:
+    """Reasons why the pool's disks would not boot, each alone, by BIOS or by UEFI; empty: all do.
+
+    The pool is that on the first disk.
+    """
+    first = boot_disk(machine)
+    if first is None:
         return ["there is no disk"]
-    bios, uefi = firmware_reasons(machine, disk)
-    reasons = bios + [r for r in uefi if r not in bios]
-    pool = _pool_on(machine, disk)
+    pool = _pool_on(machine, first)
     if pool is None:
-        return [*reasons, f"{disk.name} has no freebsd-zfs partition with a pool"]
+        bios, uefi = firmware_reasons(machine, first)
+        reasons = bios + [r for r in uefi if r not in bios]
+        return [*reasons, f"{first.name} has no freebsd-zfs partition with a pool"]
+    reasons = []
+    for name in dict.fromkeys([first.name, *(member.disk for member in pool.devices)]):
+        disk = machine.disk(name)
+        if disk is None:
+            reasons.append(f"{name} is not in the machine")
+            continue
+        bios, uefi = firmware_reasons(machine, disk)
+        reasons += bios + [r for r in uefi if r not in bios]
+    state = health(machine, pool)
+    if state != "ONLINE":
+        reasons.append(f"pool {pool.name} is {state}")
     return reasons + system_reasons(pool)
 
 
@@ -161,6 +177,8 @@ def boot_plan(machine: Machine) -> BootPlan:
     pool = _pool_on(machine, disk)
     bootfs = pool.props.get("bootfs", "") if pool else ""
     fatal = system_reasons(pool) if pool else ["no pool"]
+    if pool is not None and health(machine, pool) == "UNAVAIL":
+        fatal.append("devices of the pool are missing")
     fatal = [r for r in fatal if "mount over" not in r]
     if pool is None or fatal:
         return BootPlan("no system", pool, bootfs)

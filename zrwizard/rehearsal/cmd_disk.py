@@ -143,7 +143,9 @@ def writable(call: Call, name: str) -> Where:
 
 
 def watched(machine: Machine, disk: Disk, what: str) -> None:
-    """Note a write to a disk that nobody was meant to touch."""
+    """Note a write to a disk that nobody was meant to touch; `Fail` where the disk fails."""
+    if disk.failing:
+        raise Fail(f"{what.partition(' ')[0]}: {disk.name}: Input/output error\n")
     if disk.other_owner:
         machine.accident(f"{disk.name} was not the disk to restore to, and was written ({what})")
 

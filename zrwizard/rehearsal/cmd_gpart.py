@@ -116,6 +116,7 @@ def _add(call: Call, args: list[str]) -> str:
     size = sectors_or_fail(found["s"], disk.sector, "size") if "s" in found else None
     room = gpt.autofill(disk.table, start, size, align)
     index = int(found["i"]) if found.get("i", "").isdigit() else None
+    watched(call.machine, disk, "gpart add")
     part = gpt.place(
         disk,
         disk.table,
@@ -125,7 +126,6 @@ def _add(call: Call, args: list[str]) -> str:
         label=found.get("l", ""),
         rng=call.machine.rng,
     )
-    watched(call.machine, disk, "gpart add")
     return f"{disk.name}p{part.index} added\n"
 
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from zrwizard.rehearsal import vdevs
 from zrwizard.rehearsal.cmd_disk import watched
 from zrwizard.rehearsal.commands import Call, tool
 from zrwizard.rehearsal.errors import Fail
-from zrwizard.rehearsal.hardware import Content
-from zrwizard.rehearsal.machine import Machine, Where
-from zrwizard.rehearsal.poolimport import activate, import_pool, options
-from zrwizard.rehearsal.zfsmount import mount_dataset, unmount_all
+from zrwizard.rehearsal.machine import Machine
+from zrwizard.rehearsal.poolcreate import create_pool
+from zrwizard.rehearsal.poolimport import import_pool, options
+from zrwizard.rehearsal.zfsmount import unmount_all
 from zrwizard.rehearsal.zfsprops import (
-    COMPATIBILITY_FILES,
     POOL_DEFAULTS,
     POOL_ORDER,
     POOL_READ_ONLY,
     features_of,
 )
-from zrwizard.rehearsal.zfsreport import mounts_by_itself, pool_value, table
-from zrwizard.rehearsal.zfsstate import Dataset, Pool, usable_size
+from zrwizard.rehearsal.zfsreport import pool_value, table
+from zrwizard.rehearsal.zfsstate import Pool
 
 
 @tool("zpool", "/sbin")
@@ -29,7 +29,7 @@ def zpool(call: Call) -> str:
         "list": _list,
         "status": _status,
         "import": import_pool,
-        "create": _create,
+        "create": create_pool,
         "export": _export,
         "get": _get,
         "set": _set,
@@ -143,132 +143,36 @@ def _status(call: Call, args: list[str]) -> str:
         raise Fail("no pools available\n", 0)
     if "x" in found:
         return "all pools are healthy\n"
-    return "\n".join(_one_status(p, full="P" in found) for p in pools)
+    return "\n".join(_one_status(call.machine, p, full="P" in found) for p in pools)
 
 
-def _one_status(pool: Pool, *, full: bool) -> str:
-    device = f"/dev/{pool.device}" if full else pool.device
-    wide = max(10, len(pool.name), len(device) + 2)
+_MISSING = (
+    "status: One or more devices could not be opened.  Sufficient replicas exist for\n"
+    "\tthe pool to continue functioning in a degraded state.\n"
+    "action: Attach the missing device and online it using 'zpool online'.\n"
+    "   see: https://openzfs.github.io/openzfs-docs/msg/ZFS-8000-2Q\n"
+)
+
+
+def _one_status(m: Machine, pool: Pool, *, full: bool) -> str:
+    found = list(vdevs.rows(m, pool, full=full))
+    wide = vdevs.width(found)
+    state = found[0][2]
     scan = f"  scan: {pool.scan}\n" if pool.scan else ""
     checkpoint = f"checkpoint: {pool.checkpoint}\n" if pool.checkpoint else ""
-    return (
-        f"  pool: {pool.name}\n state: ONLINE\n{scan}{checkpoint}config:\n\n"
-        f"\t{'NAME':<{wide}s}  STATE     READ WRITE CKSUM\n"
-        f"\t{pool.name:<{wide}s}  ONLINE       0     0     0\n"
-        f"\t{'  ' + device:<{wide}s}  ONLINE       0     0     0\n\n"
-        "errors: No known data errors\n"
+    text = (
+        f"  pool: {pool.name}\n state: {state}\n{'' if state == 'ONLINE' else _MISSING}"
+        f"{scan}{checkpoint}config:\n\n\t{'NAME':<{wide}s}  STATE     READ WRITE CKSUM\n"
     )
-
-
-def _create(call: Call, args: list[str]) -> str:
-    found, many, names = options(args, "mRt", "oO")
-    if len(names) < 2:
-        raise Fail("missing vdev specification\n" if names else "missing pool name argument\n", 2)
-    m, (name, device) = call.machine, names[:2]
-    if device in ("mirror", "raidz", "raidz1", "raidz2", "raidz3", "draid") or len(names) > 2:
-        raise Fail("the rehearsal's pools have one disk\n", 2)
-    props = dict(item.partition("=")[::2] for item in many["o"])
-    fsprops = dict(item.partition("=")[::2] for item in many["O"])
-    _check_props(name, props)
-    where = _vdev(m, device, force="f" in found)
-    if name in m.pools:
-        raise Fail(f"cannot create '{name}': pool already exists\n")
-    if where.size < 64 << 20:
-        raise Fail(
-            f"cannot create '{name}': one or more devices is less than the minimum size (64M)\n"
-        )
-    if "n" in found:
-        return f"would create '{name}' with the following layout:\n\n\t{name}\n\t  {device}\n"
-    watched(m, where.disk, "zpool create")
-    pool = _new_pool(m, name, where, props, found)
-    if "m" in found:
-        fsprops["mountpoint"] = found["m"]
-    root = Dataset("", m.rng.getrandbits(63), 1, int(m.clock.now()), local=fsprops)
-    pool.datasets[""] = root
-    where.disk.overwrite(where.offset, Content(where.size, pool=pool))
-    activate(m, pool)
-    if mounts_by_itself(pool, root):
-        mount_dataset(m, pool, root)
-    return ""
-
-
-def _check_props(name: str, props: dict[str, str]) -> None:
-    for key, value in props.items():
-        if key == "compatibility" and value not in (*COMPATIBILITY_FILES, "off", "legacy"):
-            raise Fail(
-                f"cannot create '{name}': property 'compatibility' could not be set: "
-                f"error reading file '/usr/share/zfs/compatibility.d/{value}'\n"
-            )
-        if key not in POOL_DEFAULTS and not key.startswith("feature@"):
-            raise Fail(f"property '{key}' is not a valid pool or vdev property\n")
-
-
-def _new_pool(
-    m: Machine, name: str, where: Where, props: dict[str, str], found: dict[str, str]
-) -> Pool:
-    altroot = found.get("R") or props.pop("altroot", "")
-    ashift = int(props.get("ashift", "0"))
-    ashift = ashift or (12 if 4096 in (where.disk.stripe, where.disk.sector) else 9)
-    kept = {k: v for k, v in props.items() if not k.startswith("feature@")}
-    if altroot:
-        kept["cachefile"] = "none"
-    features = features_of(props.get("compatibility", "off"))
-    if "d" in found:
-        features = dict.fromkeys(features, "disabled")
-    return Pool(
-        name,
-        m.rng.getrandbits(63),
-        where.name,
-        where.disk.name,
-        where.offset,
-        usable_size(where.size),
-        ashift,
-        props=kept,
-        features=features,
-        altroot=altroot,
-    )
-
-
-def _vdev(m: Machine, device: str, *, force: bool) -> Where:
-    where = m.place(device)
-    if where is None:
-        if device.startswith("/"):
-            raise Fail(
-                f"cannot open '{device}': no such device in /dev\n"
-                if device.startswith("/dev/")
-                else f"cannot use '{device}': must be a block device or regular file\n"
-            )
-        raise Fail(
-            f"cannot open '{device}': no such device in /dev\n"
-            "must be a full path or shorthand device name\n"
-        )
-    shown = f"/dev/{where.name}"
-    pool = where.content.pool
-    if pool is not None and not pool.destroyed:
-        active = pool.active_on == m.name
-        state = "active" if active else "exported" if pool.exported else "potentially active"
-        text = f"{shown} is part of {state} pool '{pool.name}'\n"
-        if active and force:
-            raise Fail(
-                "invalid vdev specification\nthe following errors must be manually "
-                f"repaired:\n{text}"
-            )
-        if not force:
-            raise Fail(
-                "invalid vdev specification\nuse '-f' to override the following errors:\n" + text
-            )
-    elif m.users(where) or (
-        where.part is None and where.disk.table is not None and where.disk.table.parts
-    ):
-        raise Fail(
-            "cannot create: one or more vdevs refer to the same device, or one of\n"
-            "the devices is part of an active md or lvm device\n".replace(
-                "cannot create:", f"cannot create '{device}':"
-            )
-        )
-    if where.disk.read_only:
-        raise Fail(f"cannot open '{device}': Permission denied\n")
-    return where
+    for depth, name, shown in found:
+        if not shown:
+            text += f"\t{name}\n"
+        elif shown == "AVAIL":
+            text += f"\t{'  ' * depth + name:<{wide}s}  {shown:<8s}\n"
+        else:
+            why = "  cannot open" if shown == "UNAVAIL" and depth else ""
+            text += f"\t{'  ' * depth + name:<{wide}s}  {shown:<8s}     0     0     0{why}\n"
+    return f"{text}\nerrors: No known data errors\n"
 
 
 def _export(call: Call, args: list[str]) -> str:
@@ -357,7 +261,7 @@ def _labelclear(call: Call, args: list[str]) -> str:
     pool = where.content.pool
     if m.users(where):
         raise Fail(f"failed to open {shown}: Operation not permitted\n")
-    if pool is None or (where.part is None and pool.device != where.disk.name):
+    if pool is None or not vdevs.at(pool, where.disk.name, where.offset, whole=where.part is None):
         raise Fail(f"failed to read label from {shown}\n")
     if "f" not in found:
         state = "exported" if pool.exported else "potentially active"

@@ -211,6 +211,8 @@ async def perform(program: Program, call: Call) -> int:
     if call.machine.shadowed:
         await call.err(f"{call.name}: not found\n")
         return 127
+    if call.machine.on_command is not None:
+        call.machine.on_command(call.machine, call.name, call.args)
     task = asyncio.ensure_future(_guarded(program, call))
     call.proc.task = task
     try:

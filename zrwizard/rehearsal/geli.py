@@ -204,6 +204,14 @@ def rename(disk: Disk, new: str) -> None:
     old, disk.name = disk.name, new
     for content in disk.contents.values():
         pool = content.pool
-        if pool is not None and pool.disk == old:
-            pool.device = new + pool.device.removeprefix(old)
-            pool.disk = new
+        if pool is None:
+            continue
+        if pool.disk == old:
+            pool.device, pool.disk = _renamed(pool.device, old, new), new
+        for member in pool.devices:
+            if member.disk == old:
+                member.device, member.disk = _renamed(member.device, old, new), new
+
+
+def _renamed(device: str, old: str, new: str) -> str:
+    return new + device.removeprefix(old) if device.startswith(old) else device

@@ -74,6 +74,8 @@ class Disk:
     vendor: str = ""
     bus: int = 0
     read_only: bool = False
+    failing: bool = False
+    """Every write ends with an input/output error."""
     zoned: bool = False
     table: Gpt | None = None
     contents: dict[int, Content] = field(default_factory=dict)

@@ -110,6 +110,7 @@ class Machine:
     booted: float = 0.0
     accidents: list[str] = field(default_factory=list)
     on_command: Callable[[Machine, str, list[str]], None] | None = None
+    """Is told of each program right before it runs, with its arguments."""
     send_rate: float = 60e6
     streams: dict[str, StreamPlan] = field(default_factory=dict)
     cuts: list[Cut] = field(default_factory=list)
@@ -244,9 +245,10 @@ class Machine:
         found = [
             f"pool {p.name}"
             for p in self.pools.values()
-            if p.disk == where.disk.name
-            and p.offset == where.offset
-            and (where.part is not None) == (p.device != where.disk.name)
+            for one in p.devices
+            if one.disk == where.disk.name
+            and one.offset == where.offset
+            and (where.part is not None) == (one.device != where.disk.name)
         ]
         found += [
             f"mount {m.path}" for m in self.mounts if m.special.removeprefix("/dev/") in names

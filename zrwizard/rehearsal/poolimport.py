@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zrwizard.rehearsal import vdevs
 from zrwizard.rehearsal.commands import Call
 from zrwizard.rehearsal.errors import Fail
 from zrwizard.rehearsal.geli import closed
@@ -44,7 +45,9 @@ def labelled(m: Machine) -> list[tuple[Where, Pool]]:
     for where in m.places():
         pool = where.content.pool if where.offset in where.disk.contents else None
         key = (where.disk.name, where.offset)
-        if pool is None or key in seen or (where.part is None) != (pool.device == where.disk.name):
+        if pool is None or key in seen:
+            continue
+        if not vdevs.at(pool, where.disk.name, where.offset, whole=where.part is None):
             continue
         seen.add(key)
         found.append((where, pool))
@@ -52,7 +55,11 @@ def labelled(m: Machine) -> list[tuple[Where, Pool]]:
 
 
 def _candidates(m: Machine, *, destroyed: bool = False) -> list[Pool]:
-    return [p for _, p in labelled(m) if p.active_on != m.name and p.destroyed == destroyed]
+    found: dict[int, Pool] = {}
+    for _, pool in labelled(m):
+        if pool.active_on != m.name and pool.destroyed == destroyed:
+            found.setdefault(id(pool), pool)
+    return list(found.values())
 
 
 def _foreign(m: Machine, pool: Pool) -> bool:
@@ -96,6 +103,8 @@ def _import_one(
             f"{m.clock.ctime(pool.last_access)}\n"
             "The pool can be imported, use 'zpool import -f' to import the pool.\n"
         )
+    if vdevs.health(m, pool) == "UNAVAIL":
+        return f"cannot import '{name}': one or more devices is currently unavailable\n"
     if any(a.name == pool.device and a.on_close for a in m.attached):
         # Import opens the device for writing and closes it once before it keeps it open.
         closed(m, pool.device)
@@ -125,13 +134,15 @@ def activate(m: Machine, pool: Pool) -> None:
     pool.last_host = m.hostname
     pool.last_hostid = int(m.sysctls.get("kern.hostid", "0"))
     pool.last_access = m.clock.now()
+    pool.health = vdevs.health(m, pool)
     pool.load_guid = m.rng.getrandbits(63)
     m.pools[pool.name] = pool
 
 
 def _offer(m: Machine, pool: Pool) -> str:
     foreign = _foreign(m, pool)
-    wide = max(10, len(pool.name), len(pool.device) + 2)
+    found = list(vdevs.rows(m, pool))
+    wide = vdevs.width(found)
     status = " status: The pool was last accessed by another system.\n" if foreign else ""
     action = (
         " action: The pool can be imported using its name or numeric identifier.\n"
@@ -141,8 +152,15 @@ def _offer(m: Machine, pool: Pool) -> str:
     )
     comment = pool.props.get("comment", "")
     noted = f"comment: {comment}\n" if comment not in ("", "-") else ""
-    return (
-        f"   pool: {pool.name}\n     id: {pool.guid}\n  state: ONLINE\n{status}{action}{noted}"
-        f" config:\n\n\t{pool.name:<{wide}s}  ONLINE\n"
-        f"\t{'  ' + pool.device:<{wide}s}  ONLINE\n"
+    state = found[0][2]
+    text = (
+        f"   pool: {pool.name}\n     id: {pool.guid}\n  state: {state}\n{status}{action}{noted}"
+        " config:\n\n"
     )
+    for depth, name, shown in found:
+        if shown in ("", "AVAIL"):
+            text += f"\t{'  ' * depth}{name}\n"
+        else:
+            why = "  cannot open" if shown == "UNAVAIL" and depth else ""
+            text += f"\t{'  ' * depth + name:<{wide}s}  {shown}{why}\n"
+    return text

@@ -54,6 +54,12 @@ class Scenario:
     every_snapshot_incomplete: bool = False
     disk_size: int = 8 << 30
     disk_serial: str = "ZRDISK0001"
+    more_disks: tuple[tuple[int, str], ...] = ()
+    """Further disks for the pool: size in bytes and serial number each."""
+    layout: str = ""
+    """How the pool is to lie over the disks, where there are several."""
+    spares: int = 0
+    """How many of the further disks, the last ones, are to be spares."""
     disk_in_use: bool = False
     old_pool_on_disk: bool = False
     trap_disk: bool = True
@@ -125,6 +131,12 @@ SCENARIOS: dict[str, Scenario] = {
         replace(_RESTORE, name="changed-host-key", changed_host_key=True),
         replace(_RESTORE, name="console-taken", console_taken=True),
         replace(_RESTORE, name="uefi", firmware="UEFI"),
+        replace(
+            _RESTORE,
+            name="restore-mirror",
+            more_disks=((8 << 30, "ZRDISK0002"),),
+            layout="mirror",
+        ),
         replace(_RESTORE, name="link-cut", cuts=(Cut(40 << 20), Cut(300 << 20), Cut(1 << 20))),
         replace(_RESTORE, name="link-hangs", cuts=(Cut(100 << 20, hang=600),)),
         replace(

@@ -6,6 +6,7 @@ import random
 
 from zrwizard.rehearsal import gpt
 from zrwizard.rehearsal.clock import Clock
+from zrwizard.rehearsal.geli import rename
 from zrwizard.rehearsal.hardware import Content, Disk, Nic
 from zrwizard.rehearsal.machine import Machine, Mount, make_dirs, new_files
 from zrwizard.rehearsal.medium import BOOT_SIZES, live_tree
@@ -19,7 +20,8 @@ ROOT_DEVICE = "/dev/iso9660/14_0_CURRENT_AMD64_CD"
 
 def make_target(scenario: Scenario, clock: Clock, rng: random.Random) -> Machine:
     """hostC, as the scenario wants it."""
-    disks = [Disk("vtbd0", scenario.disk_size, scenario.disk_serial)]
+    sizes = [(scenario.disk_size, scenario.disk_serial), *scenario.more_disks]
+    disks = [Disk(f"vtbd{n}", size, serial) for n, (size, serial) in enumerate(sizes)]
     nics = [Nic("em0", "02:49:be:ad:ba:be", link=scenario.link)]
     cd = Disk(
         "cd0",
@@ -122,6 +124,17 @@ def old_pool(
     pool.datasets["2024"] = Dataset("2024", rng.getrandbits(63), 12, when + 60, bulk=120 << 20)
     disk.overwrite(offset, Content(size, pool=pool))
     disk.writes = 0
+
+
+def swap(machine: Machine, one: str, other: str) -> None:
+    """Two disks come back under each other's names; KeyError where there are none such."""
+    named = {disk.name: disk for disk in machine.disks}
+    first, second = named[one], named[other]
+    rename(first, "-")
+    rename(second, one)
+    rename(first, other)
+    at, to = machine.disks.index(first), machine.disks.index(second)
+    machine.disks[at], machine.disks[to] = second, first
 
 
 def live_files(machine: Machine) -> None:

@@ -46,7 +46,7 @@ from zrwizard.rehearsal.previewhost import host_files, make_host
 from zrwizard.rehearsal.process import helpers, interpreter, new_session
 from zrwizard.rehearsal.scenario import Cut, Scenario, scenario
 from zrwizard.rehearsal.sshstate import fingerprint, private_key
-from zrwizard.rehearsal.targets import live_files, make_target, power_cycle
+from zrwizard.rehearsal.targets import live_files, make_target, power_cycle, swap
 from zrwizard.rehearsal.telnet import TelnetPort
 from zrwizard.rehearsal.tty import Tty
 from zrwizard.rehearsal.unchanged import MachineWas, changed, remember
@@ -330,17 +330,31 @@ class Rehearsal:
             raise RuntimeError("the rehearsal has not been started")
         return asyncio.run_coroutine_threadsafe(run_aside(self.target, text), loop).result(timeout)
 
-    def change_disk(self, serial: str | None = None, *, new_contents: bool = False) -> None:
-        """Somebody swaps the disk, or writes to it, behind the wizard's back."""
+    def change_disk(
+        self, serial: str | None = None, *, new_contents: bool = False, number: int = 0
+    ) -> None:
+        """Somebody swaps a disk, or writes to it, behind the wizard's back."""
 
         def change() -> None:
-            disk = self.target.disks[0]
+            disk = self.target.disks[number]
             if serial is not None:
                 disk.serial = serial
             if new_contents:
                 _old_table(self.target, self._rng)
 
         self.inside(change)
+
+    def swap_disks(self, one: str, other: str) -> None:
+        """Two disks come back under each other's names."""
+        self.inside(lambda: swap(self.target, one, other))
+
+    def pull_disk(self, name: str) -> None:
+        """Somebody takes a disk out."""
+
+        def pull() -> None:
+            self.target.disks[:] = [disk for disk in self.target.disks if disk.name != name]
+
+        self.inside(pull)
 
     def change_host_key(self) -> None:
         """From now on another machine answers at the server's address."""

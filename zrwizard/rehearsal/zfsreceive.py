@@ -272,7 +272,7 @@ class Receiver:
         snap.referenced = referenced(pool, ds)
         ds.snapshots.append(snap)
         for disk in m.disks:
-            if disk.name == pool.disk:
+            if any(disk.name == member.disk for member in pool.devices):
                 disk.writes += 1
         seconds = max(0.01, m.clock.now() - self.started)
         return (

@@ -220,7 +220,7 @@ def snapshot_value(
 
 def pool_value(pool: Pool, prop: str, *, exact: bool) -> tuple[str, str]:
     """Value and source of a pool property; ("", "") where there is none such."""
-    alloc = allocated(pool)
+    alloc = int(allocated(pool) / pool.ratio)
     free = pool.size - alloc
     cap = 100 * alloc // pool.size if pool.size else 0
     simple: dict[str, object] = {
@@ -229,7 +229,7 @@ def pool_value(pool: Pool, prop: str, *, exact: bool) -> tuple[str, str]:
         "allocated": alloc,
         "free": free,
         "capacity": cap if exact else f"{cap}%",
-        "health": "ONLINE",
+        "health": pool.health,
         "guid": pool.guid,
         "dedupratio": "1.00" if exact else "1.00x",
         "expandsize": "-",

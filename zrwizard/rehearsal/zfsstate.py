@@ -71,8 +71,28 @@ class Dataset:
 
 
 @dataclass(slots=True)
+class Member:
+    """A device of a pool: as it is called in zpool's listings, and where on which disk it is."""
+
+    device: str
+    disk: str
+    offset: int
+
+
+@dataclass(slots=True)
+class Group:
+    """A top-level vdev: `mirror`, `raidz1` …, or empty for a single device."""
+
+    kind: str
+    members: list[Member]
+
+
+@dataclass(slots=True)
 class Pool:
-    """A pool on one device. `active_on` is the name of the machine that has it imported."""
+    """A pool; `device`, `disk` and `offset` are its first device.
+
+    `active_on` is the name of the machine that has it imported.
+    """
 
     name: str
     guid: int
@@ -99,6 +119,22 @@ class Pool:
     load_guid: int = 0
     destroyed: bool = False
     readonly: bool = False
+    groups: list[Group] = field(default_factory=list)
+    """Its vdevs; one of a single device where none were given."""
+    spares: list[Member] = field(default_factory=list)
+    health: str = "ONLINE"
+    """As it was when it was imported."""
+    ratio: float = 1.0
+    """What of a byte on its devices is data: less than 1 with raidz."""
+
+    def __post_init__(self) -> None:
+        if not self.groups:
+            self.groups = [Group("", [Member(self.device, self.disk, self.offset)])]
+
+    @property
+    def devices(self) -> list[Member]:
+        """All of its devices, the spares last."""
+        return [member for group in self.groups for member in group.members] + self.spares
 
     def full(self, ds: Dataset) -> str:
         """`pool/rel`."""
@@ -202,8 +238,9 @@ def allocated(pool: Pool) -> int:
 
 def available(pool: Pool) -> int:
     """The `available` property: the pool less its slop space (1/32, 128 MiB at least)."""
-    slop = max(pool.size // 32, min(128 << 20, pool.size // 2))
-    return max(0, pool.size - slop - allocated(pool))
+    size = int(pool.size * pool.ratio)
+    slop = max(size // 32, min(128 << 20, size // 2))
+    return max(0, size - slop - allocated(pool))
 
 
 def usable_size(raw: int) -> int:

@@ -136,8 +136,7 @@ def _title(story: Story) -> str:
 def _machine(story: Story) -> str:
     rows = [("Console", f"`{story.head.get('console', '')}`")]
     rows.append(("Run", f"`{story.head.get('token', '')}`"))
-    disk = story.plan.disk if story.plan else None
-    if disk is not None:
+    for disk in story.plan.disks if story.plan else ():
         serial = f"serial number `{disk.serial}`" if disk.serial else "no serial number"
         kind = f", {disk.descr}" if disk.descr else ""
         rows.append(("Disk", f"`{disk.name}`, {serial}, {size(disk.size)}{kind}"))

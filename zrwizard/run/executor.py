@@ -24,8 +24,8 @@ _QUESTION_TIMEOUT = 60.0
 class Run:
     """One run of `plan` on `shell`.
 
-    `journal` is the plan's part of the run's journal. `confirmed` is what the operator typed as
-    the disk's identity: a plan that erases does not begin unless it is `plan.disk.typed`.
+    `journal` is the plan's part of the run's journal. `confirmed` are the
+    disks' identities that the operator typed: see `Plan.confirmed_by`.
     `more_secrets` is asked for secrets that `secrets` does not hold. `operator` does what is to be
     done on the operator's own machine, where the plan has such steps. `interval` is the time in
     seconds between two looks at a transfer.
@@ -39,7 +39,7 @@ class Run:
         secrets: Secrets,
         emit: Emit,
         cancel: threading.Event,
-        confirmed: str | None = None,
+        confirmed: tuple[str, ...] = (),
         *,
         more_secrets: SecretSource | None = None,
         operator: Operator | None = None,
@@ -89,15 +89,16 @@ class Run:
 
     def _unconfirmed(self) -> Outcome | None:
         plan = self._plan
-        if not plan.erases:
+        if plan.confirmed_by(self._confirmed):
             return None
-        if plan.disk is not None and plan.disk.typed and self._confirmed == plan.disk.typed:
-            return None
-        disk = plan.disk.typed if plan.disk else "a disk that the plan does not name"
+        typed = [disk.typed for disk in plan.disks] or ["a disk that the plan does not name"]
         return Outcome(
             Exit.REFUSED,
-            f"This plan erases {disk}, and that was not confirmed. Nothing was typed.",
-            f"Confirm with exactly that identity: --confirm-erase {disk!r}.",
+            f"This plan erases {' and '.join(typed)}, and that was not confirmed. "
+            "Nothing was typed.",
+            "Confirm with exactly that identity: "
+            + " ".join(f"--confirm-erase {one!r}" for one in typed)
+            + ".",
         )
 
     def _guarded(self, step: Step) -> Outcome | None:
