@@ -10,8 +10,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-
 from shlex import quote as quoted
+
 from .machines import Guest
 
 LAST = "now"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-
 from shlex import quote as quoted
+
 from .forests import LAST, PASSPHRASE
 from .machines import Guest
 
@@ -86,6 +86,11 @@ def _files(guest: Guest, root: str) -> dict[str, str]:
     return {_inside(name, root): digest for digest, name in rows}
 
 
+def made_local(key: str, value: str, *, clone: bool) -> bool:
+    """Whether zfs-receive(8) itself sets it on the copy, as it does with `zfs send -R` too."""
+    return key in {"volsize", "keylocation"} or (clone and (key, value) == ("encryption", "off"))
+
+
 def differences(source: Tree, copy: Tree) -> list[str]:
     """Everything in which `copy` is not what `source` was when it was sent, in words."""
     found = []
@@ -96,9 +101,12 @@ def differences(source: Tree, copy: Tree) -> list[str]:
                 found.append(f"{what} of {name}: {there.get(name)} became {here.get(name)}")
     for (name, key), (value, _) in source.settings.items():
         got = copy.settings.get((name, key), ("not set", "-"))
-        if got != (value, "received"):
+        local = made_local(key, value, clone=name in copy.origins)
+        if got != (value, "local" if local else "received"):
             found.append(f"{key} of {name}: {value!r} became {got}")
     for (name, key), got in copy.settings.items():
-        if (name, key) not in source.settings and name:
+        if (name, key) in source.settings:
+            continue
+        if not made_local(key, got[0], clone=name in copy.origins):
             found.append(f"{key} of {name}: it was not set, and became {got}")
     return found

@@ -4,7 +4,7 @@ hostB, or pushes to it."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from zrwizard import mover
@@ -124,12 +124,3 @@ class Move:
         """Wait for its good end."""
         status = self.ended()
         assert status == 0, f"{status}: {self.log[-3000:]}"
-
-
-def begun(log: str) -> Iterable[tuple[str, str]]:
-    """(dataset, the whole line) of each stream that was begun or resumed."""
-    for line in log.splitlines():
-        head, _, rest = line.partition(": ")
-        if " Dataset " in head and not rest.endswith(" is there."):
-            name = rest.rpartition(" to ")[2] if " to " in rest else rest.partition(" goes on")[0]
-            yield name.removesuffix("."), line

@@ -2,58 +2,81 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import pytest
 
-from zrwizard.mover import Direction, Phase
+from zrwizard.freebsd import ssh
+from zrwizard.mover import Direction
 from zrwizard.transfer.forest import Kind
 
 from .conftest import Pair
-from .forests import BIG, Forest, forest
-from .knox import unplugged
+from .forests import forest
 from .likeness import differences, look
-from .machines import Guest
-from .moving import Move, begun
+from .moving import SESSION, Move
+from .wounds import WOUNDS, Cut, cut
 
 pytestmark = pytest.mark.guest
 
-MB = 1 << 20
 COPY = "copy"
-IMPORT = "zpool list wood >/dev/null 2>&1 || zpool import -N -d /dev/vdb wood"
+ALL = os.environ.get("ZRWIZARD_CUTS") == "all"
+"""22 cuts and not one of each kind: the table in docs/transfers.md."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def wood(guests: Pair) -> Iterator[Pair]:
-    """Both guests, hostB with an empty pool `wood` beside its backup."""
-    guests.server.run("kldload -n zfs; zpool create -m none -O compression=lz4 wood /dev/vdb")
+    """Both guests: hostB with an empty pool `wood` beside its backup, hostC with one `copy`."""
+    guests.server.run("kldload -n zfs; zpool create -f -m none -O compression=lz4 wood /dev/vdb")
     guests.reset_target()
-    guests.target.run("kldload -n zfs; zpool create -m none copy /dev/vda")
+    guests.target.run(f"kldload -n zfs; zpool create -m none {COPY} /dev/vda")
     yield guests
     guests.server.run("zpool destroy wood")
 
 
 def test_a_tree_comes_over_and_goes_back_equal(wood: Pair) -> None:
+    """42 datasets: clones of clones, one promoted, volumes, encrypted ones, 200 snapshots."""
     source = forest("wood/one", 1)
     source.build(wood.server)
     pull = Move.of(wood, source.root, f"{COPY}/one", Direction.PULL)
     assert {Kind.TREE, Kind.ASIDE} <= {note.kind for note in pull.made.notes}
     assert len(pull.made.sent) == len(source.datasets) >= 40
-    pull.prepare()
+    there = look(wood.server, source.root)
+    assert len(there.snapshots["many"]) > 200
+    timed(pull)
+    here = look(wood.target, f"{COPY}/one")
+    assert not (found := differences(there, here)), "\n".join(found)
+    timed(Move.of(wood, f"{COPY}/one", "wood/back", Direction.PUSH))
+    assert not (found := differences(here, look(wood.server, "wood/back"))), "\n".join(found)
+
+
+def timed(move: Move) -> None:
+    """Do it, and say how long it took."""
+    move.prepare()
     began = time.monotonic()
-    pull.start()
-    pull.wait()
-    print(f"pulled {len(source.datasets)} datasets in {time.monotonic() - began:.0f} s")
-    there, here = look(wood.server, source.root), look(wood.target, f"{COPY}/one")
-    assert differences(there, here) == []
-    push = Move.of(wood, f"{COPY}/one", "wood/back", Direction.PUSH)
-    push.prepare()
-    began = time.monotonic()
-    push.start()
-    push.wait()
-    print(f"pushed them back in {time.monotonic() - began:.0f} s")
-    assert differences(here, look(wood.server, "wood/back")) == []
-    wood.server.run("zfs destroy -R wood/one; zfs destroy -R wood/back", timeout=120)
-    wood.target.run(f"zfs destroy -R {COPY}/one", timeout=120)
+    move.start()
+    move.wait()
+    took = time.monotonic() - began
+    print(f"{move.direction}: {len(move.made.sent)} datasets in {took:.0f} s")
+
+
+def test_a_transfer_that_is_cut_everywhere_comes_to_its_end(wood: Pair) -> None:
+    source = forest("wood/two", 2, count=22, snapshots=5, big=40)
+    source.build(wood.server)
+    move = Move.of(wood, source.root, f"{COPY}/two", Direction.PULL, limit=700_000)
+    kinds = list(WOUNDS)
+    count = 22 if ALL else len(kinds)
+    move.prepare()
+    move.start()
+    cuts: list[Cut] = []
+    for number in range(count):
+        cuts.append(cut(move, kinds[number % len(kinds)], 0.03 + 0.85 * number / count))
+        print(cuts[-1].row)
+        assert cuts[-1].again <= cuts[-1].there + 0.05 * move.total
+    assert move.pair.target.run(f"{ssh.check(SESSION)}").status == 0, "no connection to share"
+    move.wait()
+    # All of them together cost less than the transfer itself.
+    assert sum(one.again for one in cuts) < move.total, cuts
+    copy = look(wood.target, f"{COPY}/two")
+    assert not (found := differences(look(wood.server, source.root), copy)), "\n".join(found)

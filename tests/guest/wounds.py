@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from zrwizard.mover import Phase
 
-from .conftest import Pair
 from .knox import unplugged
 from .moving import HOME, Move
 
@@ -128,13 +127,3 @@ def cut(move: Move, kind: str, fraction: float) -> Cut:
     again = max(0, own - after.had) if same else 0
     seconds = time.monotonic() - began
     return Cut(kind, fraction, before.target.rpartition("/")[2], own, again, seconds)
-
-
-def cuts(pair: Pair, move: Move, plan: list[tuple[str, float]]) -> list[Cut]:
-    """Start the move, cut it at each of the points, and wait for its end."""
-    assert move.pair is pair
-    move.prepare()
-    move.start()
-    found = [cut(move, kind, fraction) for kind, fraction in plan]
-    move.wait()
-    return found
