@@ -127,6 +127,8 @@ judge() { # judge STATUS: leaves where trying again mends nothing; else sets cau
         tell && leave 12 "$target is not at the snapshot that the stream builds upon."
     said "cannot be used to destroy an encrypted|encrypted dataset .* may not be sent|inherited key must be loaded" &&
         tell && leave 14 "The encryption of the stream and of the receiving side do not fit together."
+    said "incremental send stream requires -L" &&
+        tell && leave 14 "$target came with -L until now: it goes on only with that option."
     said "kernel modules must be upgraded|unsupported feature|bad magic number|invalid option|Bad configuration option" &&
         tell && leave 14 "What one side sends the other does not understand."
     said "[Pp]ermission denied$|parent '.*' is not a filesystem|local origin for clone" &&
