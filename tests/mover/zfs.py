@@ -235,7 +235,7 @@ def receive(words):
             os.unlink(part(target))
         note("abandoned", target)
         return
-    with open(f"{SIDE}/receiving", "w") as lock:
+    with open(f"{part(target)}.lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,9 +1,10 @@
-"""The measuring of ciphers: over a real sshd, in each shell; and what is made of it."""
+"""What is measured on the link: over a real sshd, in each shell; and what is made of it."""
 
 from __future__ import annotations
 
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tests.mover import realssh
 from tests.mover.world import SHELLS
 from zrwizard import mover
 from zrwizard.freebsd.errors import ParseError
-from zrwizard.mover import Direction, ciphers
+from zrwizard.mover import Direction, ciphers, measure
 
 GCM, CHACHA = ciphers.CIPHERS
 
@@ -27,16 +28,24 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[realssh.Server]
         yield it
 
 
-def probe(
-    directory: Path, server: realssh.Server, *limits: str, shell: str = "dash"
-) -> subprocess.CompletedProcess[str]:
-    (directory / "ciphers.sh").write_text(ciphers.SCRIPT)
+def write(directory: Path, server: realssh.Server) -> None:
+    (directory / "measure.sh").write_text(measure.SCRIPT)
     text = mover.settings(
         direction=Direction.PULL, ssh=["ssh", "-F", str(server.config)], host="backup", shared=True
     )
     (directory / "settings").write_text(text)
+
+
+def probe(
+    directory: Path,
+    server: realssh.Server,
+    *limits: str,
+    shell: str = "dash",
+    what: str = "ciphers",
+) -> subprocess.CompletedProcess[str]:
+    write(directory, server)
     return subprocess.run(
-        [*SHELLS[shell], str(directory / "ciphers.sh"), str(directory), *limits],
+        [*SHELLS[shell], str(directory / "measure.sh"), str(directory), what, *limits],
         capture_output=True,
         text=True,
         check=False,
@@ -45,8 +54,8 @@ def probe(
 
 
 def test_the_script_is_clean_sh(tmp_path: Path) -> None:
-    path = tmp_path / "ciphers.sh"
-    path.write_text(ciphers.SCRIPT)
+    path = tmp_path / "measure.sh"
+    path.write_text(measure.SCRIPT)
     shlint.lint(path)
 
 
@@ -60,7 +69,7 @@ def test_each_cipher_twice_in_turn(tmp_path: Path, server: realssh.Server, shell
     assert {row[1] for row in rows} == {str(64 * 65536 - 1)}
     assert (done.returncode, done.stderr) == (0, "")
     assert server.ciphers()[before:] == [GCM, CHACHA, GCM, CHACHA]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["ciphers.sh", "settings"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["measure.sh", "settings"]
     ciphers.choose(done.stdout)
 
 
@@ -88,6 +97,70 @@ def test_a_side_that_never_answers_is_left(tmp_path: Path, server: realssh.Serve
         config.write_text(f"Host backup\n HostName {realssh.HOST}\n Port {port}\n")
         done = probe(tmp_path, realssh.Server(port, config, server.directory), "1", "1", "1")
     assert (done.returncode, done.stdout) == (0, "")
+
+
+# --- streams ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shell", sorted(SHELLS))
+def test_one_stream_and_two(tmp_path: Path, server: realssh.Server, shell: str) -> None:
+    done = probe(tmp_path, server, "50", "64", "60", shell=shell, what="streams")
+    rows = measure.rows(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [count for count, _ in rows["trip"]] == [10]
+    assert [count for name in ("one", "two") for count, _ in rows[name]] == [64 * 65536 - 1] * 3
+    link = measure.link(done.stdout)
+    assert link is not None
+    assert link.round_trip > 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["measure.sh", "settings"]
+
+
+def test_they_go_over_the_master(tmp_path: Path, server: realssh.Server) -> None:
+    ssh = ["ssh", "-F", str(server.config)]
+    subprocess.run(
+        [*ssh, "-o", "ControlMaster=yes", "-fN", "backup"],
+        check=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        before = server.logins
+        done = probe(tmp_path, server, "50", "64", "60", what="streams")
+        assert measure.link(done.stdout) is not None
+        assert server.logins == before
+    finally:
+        subprocess.run([*ssh, "-O", "exit", "backup"], check=True, stderr=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("what", ["ciphers", "streams"])
+def test_ended_by_a_signal_it_leaves_nothing(
+    tmp_path: Path, server: realssh.Server, what: str
+) -> None:
+    write(tmp_path, server)
+    process = subprocess.Popen(
+        ["dash", str(tmp_path / "measure.sh"), str(tmp_path), what, "100", str(10**9), "60"],
+        stdout=subprocess.DEVNULL,
+    )
+    flows = [*tmp_path.glob("flow.*")]
+    while not flows:
+        assert process.poll() is None
+        flows = [*tmp_path.glob("flow.*")]
+    process.terminate()
+    assert process.wait(300) == 18
+    until = time.monotonic() + 120
+    while len([*tmp_path.iterdir()]) > 2:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_what_a_link_is_made_of() -> None:
+    text = "trip 10 1.0\none 1000 0.5\ntwo 1000 0.5\ntwo 900 0.5\n"
+    assert measure.link(text) == measure.Link(0.1, 2000, 3800)
+    for part in text.splitlines(keepends=True):
+        assert measure.link(text.replace(part, "", 1)) is None
+    with pytest.raises(ParseError):
+        measure.link(text + "three 1 1\n")
 
 
 # --- what is made of it -------------------------------------------------------------------------
