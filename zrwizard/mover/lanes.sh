@@ -89,7 +89,7 @@ stopped() {
 }
 
 prepare() { # prepare LANE LANES: the directory of one of so many that run side by side
-    mkdir -p "lane.$1" && rm -f "lane.$1/state" || return
+    mkdir -p "lane.$1" && rm -f "lane.$1/state" "lane.$1/pid" || return
     awk -v lane="$1" 'NR == FNR { of[NR] = $1; next } of[FNR] == lane' lanes list >"lane.$1/list" || return
     name='Before the lanes: '; [ "$1" -eq 0 ] || name="Lane $1: "
     {
@@ -101,7 +101,13 @@ prepare() { # prepare LANE LANES: the directory of one of so many that run side 
 }
 run() { # run LANE...: their movers, until the last has ended or one has failed
     for lane; do
-        sh "$mover" "lane.$lane" 9>&- </dev/null & movers="$movers $!"
+        ( # one of which the guardian does not know yet must not run: it could outlive a kill
+            until [ -s "lane.$lane/pid" ]; do
+                kill -0 $$ 2>/dev/null || exit 18
+                sleep 0.05
+            done
+            exec sh "$mover" "lane.$lane"
+        ) 9>&- </dev/null & movers="$movers $!"
         echo "$guardian$movers" >lanes.new && mv lanes.new lanes.pids
         echo "$!" >"lane.$lane/pid"
     done
