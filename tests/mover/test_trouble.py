@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -148,6 +149,22 @@ def test_a_parent_that_is_missing(make: Make) -> None:
     world.add("old", "new/none/x", a=1000)
     assert world.run() is Status.REFUSED
     assert len(world.sends) == 1
+
+
+def test_what_came_with_large_blocks_goes_on_only_with_them(make: Make) -> None:
+    world = make(changes={"options": ["-L"]})
+    whole = world.add("old", "new/x", a=1000, b=1000)
+    first = world.pool("there")["old"]["snaps"][0]["guid"]
+    world.streams = [replace(whole, points=("a",), guid=first)]
+    assert world.run() is Status.COMPLETE, world.log
+    world.streams = [whole]
+    world.changes = {"options": ["-c"]}
+    assert world.run() is Status.REFUSED
+    assert "it goes on only with that option" in world.log
+    assert len(world.sends) == 2
+    world.changes = {"options": ["-L"]}
+    assert world.run() is Status.COMPLETE
+    assert world.missing() == []
 
 
 # --- the link -----------------------------------------------------------------------------------

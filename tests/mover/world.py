@@ -17,7 +17,7 @@ from typing import Any
 
 from zrwizard import mover
 from zrwizard.freebsd import sh
-from zrwizard.mover import Direction, State, Status
+from zrwizard.mover import Direction, State, Status, lanes
 from zrwizard.transfer.forest import Stream
 
 HERE = Path(__file__).parent
@@ -47,6 +47,8 @@ class World:
     renames: list[tuple[str, str]] = field(default_factory=list)
     changes: dict[str, Any] = field(default_factory=dict)
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    lanes: list[int] = field(default_factory=list)
+    """The lane of each stream; without them mover.sh alone brings them all."""
 
     def __post_init__(self) -> None:
         for name in ("mode", "bin", "job", *(f"{s}/{d}" for s in ("here", "there") for d in "dp")):
@@ -60,6 +62,10 @@ class World:
             command = sh.command(sys.executable, "-IS", str(HERE / f"{tool}.py"))
             path.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
             path.chmod(0o755)
+        # The lanes' movers run in the sh of the PATH.
+        own = self.root / "bin" / "sh"
+        own.write_text(f'#!/bin/dash\nexec {sh.join(SHELLS[self.shell])} "$@"\n')
+        own.chmod(0o755)
         if self.shell == "ash":
             for tool in TOOLS:
                 (self.root / "bin" / tool).symlink_to(str(shutil.which("busybox")))
@@ -136,6 +142,9 @@ class World:
 
     def start(self) -> subprocess.Popen[bytes]:
         (self.job / "mover.sh").write_text(mover.SCRIPT)
+        (self.job / "lanes.sh").write_text(lanes.SCRIPT)
+        (self.job / lanes.LANES).write_text(lanes.text(self.lanes))
+        script = "lanes.sh" if self.lanes else "mover.sh"
         (self.job / "list").write_text(mover.listing(self.streams, self.renames))
         options: dict[str, Any] = {**QUICK, **self.changes}
         text = mover.settings(
@@ -154,7 +163,7 @@ class World:
         }
         with (self.root / "out").open("ab") as out:
             process = subprocess.Popen(
-                [*SHELLS[self.shell], str(self.job / "mover.sh"), str(self.job)],
+                [*SHELLS[self.shell], str(self.job / script), str(self.job)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

@@ -235,7 +235,7 @@ def receive(words):
             os.unlink(part(target))
         note("abandoned", target)
         return
-    with open(f"{SIDE}/receiving", "w") as lock:
+    with open(f"{part(target)}.lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -272,7 +272,15 @@ def check(pool, head, name, force):
         fail(f"{new}destination '{name}' does not exist")
     elif not dataset["snaps"] or dataset["snaps"][-1]["guid"] != head["fromguid"]:
         fail(f"{new}most recent snapshot of {name} does not\nmatch incremental source")
+    elif dataset.get("large") and not large(head):
+        fail(
+            f"{new}incremental send stream requires -L (--large-block), to match previous receive."
+        )
     return new
+
+
+def large(head):
+    return any("L" in option for option in head["options"])
 
 
 def take(head, target, words):
@@ -323,6 +331,7 @@ def take(head, target, words):
         txg = 1000 + sum(len(one["snaps"]) for one in pool.values())
         snap = {"tag": head["tag"], "guid": head["toguid"], "size": head["size"], "txg": txg}
         dataset["snaps"].append(snap)
+        dataset["large"] = large(head) or dataset.get("large", False)
         if head["clone"]:
             dataset["origin"] = head["fromguid"]
 

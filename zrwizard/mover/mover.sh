@@ -10,7 +10,8 @@
 #   rename OLD NEW                  on the receiving side, once every stream is there
 # DIR/settings  sh assignments: direction=pull|push, ssh= (words without the host), host=, shared=yes|no
 #   (the ssh_config names a ControlPath), options= (of zfs send), limit= (bytes a second, 0 none), and in
-#   seconds patience= idle= probe= answer= grace=; in tenths of a second tick= first= longest=
+#   seconds patience= idle= probe= answer= grace=; in tenths of a second tick= first= longest=;
+#   lane= (of lanes.sh: what each line for people begins with)
 # DIR/pause     while it exists the running stream is ended, to be resumed, and nothing is sent;
 #               a tree stream, which cannot be resumed, goes on to its end first
 # DIR/log       lines for people: "HH:MM:SS text", and all that zfs and ssh said, behind "| "
@@ -30,7 +31,7 @@
 PATH=$PATH:/sbin:/bin:/usr/sbin:/usr/bin LC_ALL=C
 export PATH LC_ALL; umask 077; set -fu
 tab=$(printf '\t')
-direction=pull ssh='' host='' shared=no options='' limit=0
+direction=pull ssh='' host='' shared=no options='' limit=0 lane=''
 patience=3600 idle=60 probe=20 answer=120 grace=10 tick=10 first=10 longest=600
 # shellcheck source=/dev/null
 cd "${1:?}" && . ./settings && [ -r list ] || exit 19
@@ -41,7 +42,7 @@ s='' l='' r='' h='' w='' asked='' trouble='' wait=$first
 # --- what is told --------------------------------------------------------------------------------
 
 now() { date +%s; }
-say() { event=$1; printf '%s %s\n' "$(date +%H:%M:%S)" "$1" >>log; }
+say() { event=$lane$1; printf '%s %s\n' "$(date +%H:%M:%S)" "$event" >>log; }
 state() { # state PHASE [SENT SIZE]
     [ "$1" = "$phase" ] || { phase=$1 since=$(now); }
     printf '%s\n' "$phase $number $count $since $(now) ${2:-0} ${3:-0} $had $finished $retries" \
@@ -127,6 +128,8 @@ judge() { # judge STATUS: leaves where trying again mends nothing; else sets cau
         tell && leave 12 "$target is not at the snapshot that the stream builds upon."
     said "cannot be used to destroy an encrypted|encrypted dataset .* may not be sent|inherited key must be loaded" &&
         tell && leave 14 "The encryption of the stream and of the receiving side do not fit together."
+    said "incremental send stream requires -L" &&
+        tell && leave 14 "$target came with -L until now: it goes on only with that option."
     said "kernel modules must be upgraded|unsupported feature|bad magic number|invalid option|Bad configuration option" &&
         tell && leave 14 "What one side sends the other does not understand."
     said "[Pp]ermission denied$|parent '.*' is not a filesystem|local origin for clone" &&
