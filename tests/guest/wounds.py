@@ -12,9 +12,9 @@ from .knox import unplugged
 from .moving import HOME, Move
 
 SERVER_POOLS = (
-    "kldload -n zfs; zpool import -N -f -d /dev/vdb wood && zpool import -N -f -d /dev/gpt hostA"
+    "kldload -n zfs; zpool import -N -f -d /dev wood && zpool import -N -f -d /dev/gpt hostA"
 )
-TARGET_POOL = "kldload -n zfs; zpool import -N -f -d /dev/vda copy"
+TARGET_POOL = "kldload -n zfs; zpool import -N -f -d /dev copy"
 Wound = Callable[[Move], None]
 
 

@@ -596,7 +596,8 @@ _tokens = itertools.count()
 
 @contextlib.contextmanager
 def session_on(host: Host, **more: object) -> Iterator[ShellSession]:
-    """A session as `open_on` opens one, with a token of its own; nothing is left of it and `host`."""
+    """A session as `open_on` opens one, with a token of its own; nothing is left of it and `host`.
+    """
     session = open_on(host, token=f"{os.getpid():x}c{next(_tokens):04x}", **more)  # type: ignore[arg-type]
     try:
         yield session
