@@ -11,10 +11,7 @@ from zrwizard.mover import Phase
 from .knox import unplugged
 from .moving import HOME, Move
 
-SERVER_POOLS = (
-    "kldload -n zfs; zpool import -N -f -d /dev wood && zpool import -N -f -d /dev/gpt hostA"
-)
-TARGET_POOL = "kldload -n zfs; zpool import -N -f -d /dev copy"
+POOLS = "kldload -n zfs; zpool import -a -N -f -d /dev"
 Wound = Callable[[Move], None]
 
 
@@ -54,13 +51,13 @@ def cable_out(seconds: float) -> Wound:
 
 def server_off(move: Move) -> None:
     """The server loses its power, and starts again."""
-    move.pair.restart_server().run(SERVER_POOLS)
+    move.pair.restart_server().run(POOLS)
 
 
 def target_off(move: Move) -> None:
     """The target loses its power; what lay in its memory is gone."""
     move.pair.reset_target(blank=False)
-    move.pair.target.run(TARGET_POOL)
+    move.pair.target.run(POOLS)
     move.prepare()
     move.start()
 

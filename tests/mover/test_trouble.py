@@ -96,9 +96,22 @@ def test_a_pruned_snapshot_is_noticed_before_a_byte_is_sent(make: Make) -> None:
 
 def test_a_dataset_that_is_gone(make: Make) -> None:
     world = make()
-    world.add("old", "new", a=1000)
-    world.write("there", {})
+    world.add("old/x", "new/x", a=1000)
+    pool = world.pool("there")
+    world.write("there", {"old": pool["old/x"]})
     assert world.run() is Status.PRUNED, world.log
+
+
+def test_a_pool_that_is_not_there_yet_is_waited_for(make: Make) -> None:
+    world = make()
+    world.add("old/x", "new/x", a=1000)
+    pool = world.pool("there")
+    world.write("there", {})
+    process = world.start()
+    world.until(lambda: "The pool old is not there on the sending side." in world.log)
+    world.write("there", {"old": pool["old/x"], **pool})
+    assert Status(process.wait(60)) is Status.COMPLETE, world.log
+    assert world.missing() == []
 
 
 def test_a_changed_snapshot_is_noticed_before_a_byte_is_sent(make: Make) -> None:

@@ -242,6 +242,11 @@ look() { # sets what, one and two; another status than 0: a question got no answ
     fi
     if [ "$todo" = ask ]; then
         inventory offered "$sender" "$source" || { failed offered; return 1; }
+        # A machine that has just started may answer before its pools are there.
+        [ -s offered ] || ask pool at "$sender" zfs list -H -o name "${source%%/*}" || {
+            again "The pool ${source%%/*} is not there on the sending side."
+            return 1
+        }
         todo=$(decide offered)
     fi
     IFS=$tab read -r what one two <<END
