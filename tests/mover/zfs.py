@@ -344,6 +344,9 @@ def main(verb, words):
     match verb, words:
         case "list", ["-Hp", *options, name]:
             listing(options, name)
+        case "list", ["-H", "-o", "name", name]:
+            need(load(), name)
+            print(name)
         case "get", ["-Hp", "-o", "value", "used", name]:
             used(name)
         case "send", _:
