@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,11 +88,9 @@ WOUNDS: dict[str, Wound] = {
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One cut at a fraction of the planned bytes: what was sent again, and until it went on."""
+    """One cut: how far its stream was, what of that was sent again, and until it went on."""
 
     kind: str
-    fraction: float
-    dataset: str
     there: int
     again: int
     seconds: float
@@ -99,28 +98,26 @@ class Cut:
     @property
     def row(self) -> str:
         """A row of the table in docs/transfers.md."""
-        return (
-            f"| {self.kind} | {self.fraction:.0%} | {self.dataset} | {self.there / 1e6:.1f} | "
-            f"{self.again / 1e6:.2f} | {self.seconds:.0f} |"
-        )
+        there, again = self.there / 1e6, self.again / 1e6
+        return f"| {self.kind} | {there:.1f} | {again:.2f} | {self.seconds:.0f} |"
 
 
-def cut(move: Move, kind: str, fraction: float) -> Cut:
-    """Let it come to `fraction`, cut it so, and wait until it sends again."""
-    before = move.until(
-        lambda s: s.phase is Phase.SENDING
-        and s.sent > 0
-        and s.finished + s.had + s.sent >= fraction * move.total
-    )
+def cut(move: Move, kind: str, after: int) -> Cut:
+    """Let `after` bytes of a stream come, cut it so, and wait until it sends again."""
+    before = move.until(lambda s: s.phase is Phase.SENDING and s.sent >= after)
+    begun = streams(move.log)
+    there = begun[-1] + before.sent
     began = time.monotonic()
     WOUNDS[kind](move)
-    own = before.had + before.sent
-    after = move.until(
-        lambda s: s.phase is Phase.ENDED
-        or s.number > before.number
-        or (s.number == before.number and s.phase is Phase.SENDING and s.at > before.at + 1)
-    )
-    same = after.number == before.number and after.phase is Phase.SENDING
-    again = max(0, own - after.had) if same else 0
-    seconds = time.monotonic() - began
-    return Cut(kind, fraction, before.target.rpartition("/")[2], own, again, seconds)
+    move.until(lambda s: s.phase is Phase.SENDING and s.at > before.at + 1)
+    now = streams(move.log)
+    # A target that lost its power lost the log, too.
+    broken = len(now) != len(begun)
+    again = max(0, there - now[-1]) if broken else 0
+    return Cut(kind, there, again, time.monotonic() - began)
+
+
+def streams(log: str) -> list[int]:
+    """What had come before of each stream that the log tells of, in bytes."""
+    row = r"Dataset \d+ of \d+: (?:.* goes on; (\d+) bytes of its stream are there\.|.*@.* to .*)"
+    return [int(had or 0) for had in re.findall(row, log)]
