@@ -81,7 +81,7 @@ class Move:
         """Log in where nobody is, and start the mover, which goes on by itself."""
         self.pair.target.run(
             f"cd {HOME}; {ssh.check(SESSION)} 2>/dev/null || {ssh.login(SESSION)} 2>/dev/null; "
-            f"rm -f m/rc; setsid sh -c 'sh m/mover.sh {HOME}/m & echo $! >m/pid; "
+            f"rm -f m/rc m/state; setsid sh -c 'sh m/mover.sh {HOME}/m & echo $! >m/pid; "
             "wait $!; echo $? >m/rc' >/dev/null 2>&1 </dev/null &",
             timeout=60,
         )
