@@ -260,7 +260,7 @@ class RunPage(Page):
         self._put("#bytes", _bytes_line(progress))
         rate = f"{size(progress.rate)}/s, average {size(progress.average)}/s "
         self._put("#rate", rate + spark(progress.rates, width + 6 - len(rate), plain=plain))
-        self._put("#part", _part_line(progress, plain=plain))
+        self._put("#part", _part_line(progress, self.size.width - 2, plain=plain))
         self._put("#current", _current_line(progress))
 
     def _draw_console(self) -> None:
@@ -295,15 +295,21 @@ def _bytes_line(progress: Progress) -> str:
     return f"{got}{of}, {told(progress.soonest, progress.latest, span)}"
 
 
-def _part_line(progress: Progress, *, plain: bool) -> str:
-    """Return the line of the dataset that is received, with a small bar of its own."""
+def _part_line(progress: Progress, width: int, *, plain: bool) -> str:
+    """Return the line of the dataset that is received, with a small bar of its own.
+
+    Of a name that is too long the end is shown.
+    """
     if not progress.part:
         return ""
     got, guess = progress.part_received, progress.part_estimate
     fraction = min(1.0, got / guess) if guess else None
     of = f"{size(got)} of about {size(guess)}" if guess else size(got)
     count = f"{progress.part_number} of {progress.parts}"
-    return f"{bar(fraction, PART_BAR, plain=plain)} dataset {count}, {of}: {progress.part}"
+    head = f"{bar(fraction, PART_BAR, plain=plain)} dataset {count}, {of}: "
+    room = max(2, width - len(head))
+    name = progress.part
+    return head + (name if len(name) <= room else "~" + name[1 - room :])
 
 
 def _current_line(progress: Progress) -> str:

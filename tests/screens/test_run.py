@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -219,7 +220,8 @@ def test_a_whole_run(drive: Any, plan: Any, tmp_path: Any) -> None:
         desk.emit(progress(42))
         steps[1].wait(10)
         rates = (None if 20 < i < 30 else 1.0 * MIB for i in range(40))
-        desk.emit(progress(43, idle=120.0, soonest=None, latest=None, rates=tuple(rates)))
+        stalled = progress(43, idle=120.0, soonest=None, latest=None, rates=tuple(rates))
+        desk.emit(replace(stalled, part="zroot/" + "deep/" * 12 + "end"))
         steps[2].wait(10)
         desk.emit(StepFailed("pull", "The server closed the stream.", "Start it again."))
         return RunFinished(1, "The server closed the stream.", "Start it again.", str(report), 99)
@@ -244,6 +246,7 @@ def test_a_whole_run(drive: Any, plan: Any, tmp_path: Any) -> None:
         await d.see("42 %")
         await d.press("t")
         steps[1].set()
+        await d.see("of about 50.0 MiB: ~ep/deep/deep/end")
         await d.see("No byte for 2 min 00 s.")
         await d.see("x" * 9)
         await d.see("time left unknown")
