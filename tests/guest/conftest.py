@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -50,13 +50,15 @@ class Pair:
         self, *, blank: bool = True, options: dict[str, str] | None = None, reboots: bool = False
     ) -> Guest:
         """Power hostC off and on, by default with a new blank disk; `reboots` lets it reboot
-        (otherwise a reboot ends QEMU), `options` are zg.* settings. About 10 s."""
+        (otherwise a reboot ends QEMU), `options` are zg.* settings. About 10 s. With the old disk
+        its console is where it was."""
         self.target.stop()
+        port = 0 if blank else self.target.port
         if blank:
             old = self.directory / f"target{self.resets}.img"
             old.unlink(missing_ok=True)
             self.resets += 1
-        machine = self.target_machine(options, reboots=reboots)
+        machine = replace(self.target_machine(options, reboots=reboots), port=port)
         self.target = Guest(self.image, machine, self.wire, self.directory)
         self.target.wait_ready()
         return self.target

@@ -142,7 +142,7 @@ class Machine:
     """How a guest is made. `options` become zg.* on the kernel command line (see overlay/init);
     `disks` are (path, bytes, serial number) of raw images, made sparse where they are missing;
     `usb` the same, as SCSI disks (da0, da1). With `forwards`, (port here on 127.0.0.1, its port),
-    the machine is not on the wire but behind QEMU's own network."""
+    the machine is not on the wire but behind QEMU's own network. `port` is its console's, 0 for any."""
 
     name: str
     wire_end: int
@@ -153,6 +153,7 @@ class Machine:
     usb: tuple[tuple[Path, int, str], ...] = ()
     forwards: tuple[tuple[int, int], ...] | None = None
     cpus: int = 1
+    port: int = 0
 
 
 def free_port() -> int:
@@ -177,7 +178,7 @@ class Guest:
 
     def __init__(self, image: Image, machine: Machine, wire: Wire | None, directory: Path) -> None:
         self.machine = machine
-        self.port = free_port()
+        self.port = machine.port or free_port()
         self._socket_path = directory / f"{machine.name}.{time.monotonic_ns()}.agent"
         self._log_path = directory / f"{machine.name}.qemu.log"
         self._ids = itertools.count(1)

@@ -208,6 +208,32 @@ def test_a_wizard_that_was_killed_is_simply_started_again(operator: Operator) ->
     no_secret(operator.directory, events)
 
 
+def test_a_target_that_lost_its_power_goes_on_where_it_was(operator: Operator) -> None:
+    """Wizard and target are gone in the middle; what the disk has got is not sent again."""
+    process = operator.start(*operator.sure)
+    assert process.stdout
+    reached = 0
+    for line in process.stdout:
+        event = json.loads(line)
+        reached = event["finished"] if event["event"] == "Progress" else reached
+        if reached >= 4:
+            break
+    assert reached >= 4, "the first run did not come so far"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    operator.pair.reset_target(blank=False, options={"firmware": "1"}, reboots=True)
+    status, events = operator.run(*operator.sure)
+    assert status == 0, json.dumps(events[-3:], indent=1)
+    acts = [str(e["text"]) for e in events if e["event"] == "Typed" and e["role"] == "act"]
+    assert not [text for text in acts if "zpool create" in text], "the pool was made a second time"
+    logs = [str(e["output"]) for e in events if e["event"] == "Answered"]
+    log = next(text for text in logs if "datasets are there" in text)
+    begun = [int(n) for n in re.findall(r"Dataset (\d+) of \d+: \S+@\S+ .*to zroot", log)]
+    assert begun
+    assert min(begun) > reached, "what was finished was sent again"
+    guests_agree(operator.pair.server, operator.pair.target)
+
+
 def test_nothing_is_erased_without_the_right_identity(operator: Operator) -> None:
     before = look.digest(operator.pair.target, "/dev/vda", 1 << 22)
     wrong = ("--confirm-erase", "ZRDISK0002", *operator.sure[2:])
