@@ -61,10 +61,14 @@ class Bench:
     def _fresh(self) -> BringUp:
         return BringUp(self.console, Screen(), lambda: None, lambda _: None, QUICK)
 
-    def begin(self, *keys: bytes, seen: bool = True) -> State:
-        """Type `keys` as somebody else did; `seen` False: we come when all of it was drawn."""
+    def begin(self, *keys: bytes, to: State | None = None, seen: bool = True) -> State:
+        """Type `keys` as somebody else did, until a program has drawn what `to` names (10 s);
+        `seen` False: we come when all of it was drawn."""
         for key in keys:
             self.console.write(key)
+            self.way.look(quiet=0.4)
+        end = time.monotonic() + 10
+        while to and self.way.state() is not to and time.monotonic() < end:
             self.way.look(quiet=0.4)
         if not seen:
             self.way = self._fresh()
@@ -181,7 +185,7 @@ LESS = [
 def test_less_is_left_with_q(bench):
     def check(keys: tuple[bytes, ...], seen: bool) -> None:
         one = bench(*DASH)
-        state = one.begin(*keys, seen=seen)
+        state = one.begin(*keys, to=State.PAGER, seen=seen)
         assert state is (State.PAGER if seen else State.SILENT)
         one.lead()
         assert b"\r" not in one.typed.partition(b"echo")[0]
@@ -192,7 +196,7 @@ def test_less_is_left_with_q(bench):
 def test_more_and_top_are_left_with_q(bench):
     def check(command: bytes, state: State) -> None:
         one = bench(*DASH)
-        assert one.begin(command + b"\r") is state
+        assert one.begin(command + b"\r", to=state) is state
         one.lead()
         assert one.typed.startswith(b"q")
 
@@ -208,7 +212,7 @@ def test_more_and_top_are_left_with_q(bench):
 def test_an_editor_is_shown_and_left_alone(bench):
     def check(*keys: bytes) -> None:
         one = bench(*DASH)
-        assert one.begin(*keys) is State.EDITOR
+        assert one.begin(*keys, to=State.EDITOR) is State.EDITOR
         with pytest.raises(Unidentified, match="editor") as caught:
             one.way.to_root_prompt(patience=10)
         assert one.typed == b""
@@ -228,7 +232,7 @@ def test_an_editor_is_shown_and_left_alone(bench):
 @pytest.mark.skipif(not have("vi"), reason="no vi on this machine")
 def test_a_command_line_in_vi_that_looks_like_less_is_given_back_unchanged(bench):
     one = bench(*DASH)
-    assert one.begin(b"vi long\r", b":") is State.PAGER
+    assert one.begin(b"vi long\r", b":", to=State.PAGER) is State.PAGER
     with pytest.raises(Unidentified):
         one.way.to_root_prompt(patience=10)
     assert one.typed == b"q\x7f"
