@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -23,6 +24,7 @@ from zrwizard.freebsd import (
 )
 from zrwizard.freebsd.geli import Attached
 from zrwizard.freebsd.inventory import Inventory
+from zrwizard.freebsd.zpool_features import Feature
 from zrwizard.freebsd.zpool_import import Candidate
 
 FORMAT = "zrwizard-facts-1"
@@ -118,7 +120,9 @@ class ServerFacts:
     """What is known of the backup server; each part says what it was asked for.
 
     `endpoint` is `host port` for the keys, `login` is `user@host:port` for the listings.
-    `tree` is None where `tree_of` does not exist there; `refused` says why an estimate failed.
+    `tree` is None where `tree_of` does not exist there; `features` are those of the pool
+    `features_of`, none where the login may not ask; `estimate_of` is the snapshot with the options
+    of its stream, and `refused` says why that estimate failed.
     """
 
     endpoint: str = ""
@@ -127,6 +131,8 @@ class ServerFacts:
     roots: tuple[zfs.Root, ...] | None = None
     tree_of: str = ""
     tree: Inventory | None = None
+    features_of: str = ""
+    features: Mapping[str, Feature] = field(default_factory=dict)
     estimate_of: str = ""
     estimate: zfs_send.Estimate | None = None
     refused: str = ""

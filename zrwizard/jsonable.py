@@ -1,12 +1,13 @@
 """Dataclasses to JSON-able data and back, by their type hints; for facts kept as data.
 
-Arrays are of unsigned 64-bit numbers, and the keys of dicts are texts.
+Arrays are of unsigned 64-bit numbers, and the keys of mappings are texts.
 """
 
 from __future__ import annotations
 
 import types
 from array import array
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -22,7 +23,7 @@ def dump(value: Any) -> Any:
         return sorted(dump(item) for item in value)
     if isinstance(value, tuple | list | array):
         return [dump(item) for item in value]
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: dump(item) for key, item in value.items()}
     return value
 
@@ -32,7 +33,7 @@ def load(kind: Any, data: Any) -> Any:
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
         return _load_union(get_args(kind), data)
-    if origin is dict:
+    if origin in (dict, Mapping):
         return _load_dict(get_args(kind), data)
     if kind is array:
         return array("Q", data)

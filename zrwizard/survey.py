@@ -35,6 +35,7 @@ from zrwizard.freebsd import (
     zfs,
     zfs_send,
     zpool,
+    zpool_features,
     zpool_import,
 )
 from zrwizard.freebsd.errors import ParseError
@@ -81,6 +82,8 @@ def look(shell: Shell, facts: Facts, move: Look, emit: Emit) -> Facts:
                 return _datasets(shell, facts, move.detail, emit)
             case "tree":
                 return _tree(shell, facts, move.detail, emit)
+            case "features":
+                return _features(shell, facts, move.detail, emit)
             case "estimate":
                 return _estimate(shell, facts, move.detail, emit)
             case "system":
@@ -392,16 +395,23 @@ def _tree(shell: Shell, facts: Facts, detail: tuple[str, ...], emit: Emit) -> Fa
     return replace(facts, server=server)
 
 
+def _features(shell: Shell, facts: Facts, detail: tuple[str, ...], emit: Emit) -> Facts:
+    (pool,) = detail
+    result = _remote(shell, facts, zpool_features.get(pool), 60, emit)
+    found = {} if result.status else zpool_features.parse(result.text)
+    return replace(facts, server=replace(facts.server, features_of=pool, features=found))
+
+
 def _estimate(shell: Shell, facts: Facts, detail: tuple[str, ...], emit: Emit) -> Facts:
-    (snapshot,) = detail
-    result = _remote(shell, facts, zfs_send.estimate(snapshot), 300, emit)
+    snapshot, *options = detail
+    result = _remote(shell, facts, zfs_send.estimate(snapshot, *options), 300, emit)
     refused = ""
     if result.status:
         known = zfs_send.explain(result.errors)
         refused = known.what if known else f"The server cannot send it: {result.both}"
     server = replace(
         facts.server,
-        estimate_of=snapshot,
+        estimate_of=" ".join(detail),
         estimate=None if result.status else zfs_send.parse_estimate(result.text),
         refused=refused,
     )

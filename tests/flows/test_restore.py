@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -104,7 +105,7 @@ def test_questions_come_in_order_and_each_is_asked_once() -> None:
     named = {key.name for key in RESTORE.keys}
     assert set(keys) - {"secret.server"} <= named
     looks = [move.what for move in world.moves if isinstance(move, Look)]
-    assert looks == ["target", "hostkey", "datasets", "tree", "estimate"]
+    assert looks == ["target", "hostkey", "datasets", "tree", "features", "estimate"]
     plans = [move.plan for move in world.moves if isinstance(move, Prepare)]
     assert [[step.id for step in plan.steps] for plan in plans] == [
         ["address", "reach"],
@@ -429,6 +430,48 @@ def test_one_stream_for_everything_can_be_chosen() -> None:
     assert "zfs destroy -R" in step.action.reset
     assert not step.action.mover
     assert not any(row.id.startswith("mover") for row in plan.steps)
+
+
+def options_of(world: World, **answers: str) -> tuple[str, str]:
+    """The options of zfs send in the mover's settings, and in the single stream's command."""
+    plan = reviewed(world, full(world, **answers))
+    settings = next(step.action for step in plan.steps if step.id == "mover-settings")
+    assert isinstance(settings, Upload)
+    line = next(row for row in str(settings.content).splitlines() if row.startswith("options="))
+    whole = reviewed(world, full(world, source__way="tree", **answers))
+    action = next(step.action for step in whole.steps if isinstance(step.action, Transfer))
+    assert isinstance(action, Transfer)
+    found = re.search(r"zfs send -v -P ([^@]*?)-R ", action.text)
+    assert found
+    return line.removeprefix("options=").strip("'"), found[1].strip()
+
+
+def test_blocks_come_as_they_lie_on_disk() -> None:
+    world = World(target("blank"))
+    assert options_of(world) == ("-p -L -c -e", "-L -c -e")
+    looks = [move.detail for move in world.moves if isinstance(move, Look)]
+    assert ("hostA@2025-08-08-deep", "-L", "-c", "-e") in looks, "another stream was estimated"
+
+
+def test_blocks_come_plain_where_that_is_wanted() -> None:
+    world = World(target("blank"))
+    assert options_of(world, source__form="plain") == ("-p", "")
+    assert "features" not in [move.what for move in world.moves if isinstance(move, Look)]
+
+
+@pytest.mark.parametrize("lacks", ["server", "target", "right"])
+def test_an_old_zfs_on_either_side_gets_plain_streams(lacks: str) -> None:
+    """An OpenZFS before 2.0 may not know the options, or loses data by them (openzfs #6224)."""
+    machine = target("blank")
+    if lacks == "target":
+        machine = replace(machine, zfs_version=(0, 8, 6))
+    world = World(machine)
+    if lacks == "server":
+        rows = world.server["features"].splitlines(keepends=True)
+        world.server["features"] = "".join(row for row in rows if "zstd_compress" not in row)
+    if lacks == "right":
+        world.server["features"] = ""
+    assert options_of(world) == ("-p", "")
 
 
 def test_a_limit_is_given_to_the_mover() -> None:

@@ -11,7 +11,7 @@ from zrwizard import facts as known
 from zrwizard.facts import Facts, TargetFacts
 from zrwizard.flows.moves import Answers, Look, Move, Prepare
 from zrwizard.flows.restore import RESTORE
-from zrwizard.freebsd import inventory, ssh, zfs, zfs_send
+from zrwizard.freebsd import inventory, ssh, zfs, zfs_send, zpool_features
 
 HERE = Path(__file__).parent.parent
 TOKEN = "0123456789ab"
@@ -95,13 +95,17 @@ class World:
                 rows = [r for r in self.server["tree"] if r.startswith(move.detail[0])]
                 tree = inventory.parse(rows) if rows else None
                 server = replace(server, tree_of=move.detail[0], tree=tree)
+            case "features":
+                text = self.server["features"]
+                features = zpool_features.parse(text) if text else {}
+                server = replace(server, features_of=move.detail[0], features=features)
             case "estimate":
                 estimate = (
                     None if self.refuses else zfs_send.parse_estimate(self.server["estimate"])
                 )
                 server = replace(
                     server,
-                    estimate_of=move.detail[0],
+                    estimate_of=" ".join(move.detail),
                     estimate=estimate,
                     refused=self.refuses,
                 )

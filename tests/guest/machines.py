@@ -142,7 +142,8 @@ class Machine:
     """How a guest is made. `options` become zg.* on the kernel command line (see overlay/init);
     `disks` are (path, bytes, serial number) of raw images, made sparse where they are missing;
     `usb` the same, as SCSI disks (da0, da1). With `forwards`, (port here on 127.0.0.1, its port),
-    the machine is not on the wire but behind QEMU's own network. `port` is its console's, 0 for any."""
+    the machine is not on the wire but behind QEMU's own network. Its console is at `port`, at any
+    if that is 0."""
 
     name: str
     wire_end: int

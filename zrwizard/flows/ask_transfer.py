@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
+from zrwizard.facts import TargetFacts
 from zrwizard.flows.asking import Due, Talk
 from zrwizard.flows.choices import Carriage, Source
 from zrwizard.flows.moves import Choose, Enter, Look, Option, Stuck
@@ -12,9 +13,11 @@ from zrwizard.freebsd import size
 from zrwizard.freebsd.errors import ParseError
 from zrwizard.freebsd.tree import below
 from zrwizard.plan import Problem
+from zrwizard.transfer import options
 from zrwizard.transfer.forest import Decomposition, History, Kind, Note, decompose
 
 EVERY, LATEST, TREE = "every", "latest", "tree"
+STORED, PLAIN = "stored", "plain"
 NO_LIMIT = "none"
 _SLOWEST = 1024
 _TOLD = 4
@@ -22,15 +25,16 @@ _PIECES = frozenset({Kind.TREE, Kind.OWN_ROOT, Kind.ASIDE})
 """What is said of single streams only."""
 
 
-def carriage(talk: Talk, source: Source) -> Carriage:
+def carriage(talk: Talk, target: TargetFacts, source: Source) -> Carriage:
     """Return how `source` comes over."""
     way = talk.pick(_question(source)).value
+    form = _form(talk, target, source.root.partition("/")[0])
     history = History.CHOSEN if way == LATEST else History.ALL
     streams = made(source, history, source.root).streams
     sizes = {stream.source: stream.size for stream in streams}
     if way != LATEST and _not_in_one(source) is None:
-        sizes = _estimate(talk, source.snapshot)
-    return Carriage(history, way == TREE, sizes, _limit(talk, whole=way == TREE))
+        sizes = _estimate(talk, source.snapshot, form)
+    return Carriage(history, way == TREE, form, sizes, _limit(talk, whole=way == TREE))
 
 
 def made(source: Source, history: History, pool: str) -> Decomposition:
@@ -106,6 +110,20 @@ def _question(source: Source) -> Choose:
     )
 
 
+_FORM = Choose(
+    key="source.form",
+    page="source",
+    title="How are blocks sent?",
+    help="As they lie on disk is less to send and to do. Plain is what any ZFS understands.",
+    options=(
+        Option(value=STORED, label="as they lie on the server's disk", recommended=True),
+        Option(value=PLAIN, label="plain: in small blocks, not compressed"),
+    ),
+    default=STORED,
+)
+"""Nobody is asked: the answers can name it, should a server have trouble with it."""
+
+
 def _not_in_one(source: Source) -> str | None:
     """Return why `zfs send -R` cannot send it, None where it can (facts C5)."""
     missing = source.chosen.missing
@@ -115,11 +133,25 @@ def _not_in_one(source: Source) -> str | None:
     return next((f"{name} is encrypted" for name in inside), None)
 
 
-def _estimate(talk: Talk, name: str) -> dict[str, int]:
-    """Return what the server guesses that each dataset's streams would be."""
+def _form(talk: Talk, target: TargetFacts, pool: str) -> tuple[str, ...]:
+    """Return the options that send blocks as they lie on disk, as both sides allow."""
+    if _FORM.key in talk.answers and talk.pick(_FORM).value == PLAIN:
+        return ()
     server = talk.facts.server
-    if server.estimate_of != name:
-        raise Due(Look("estimate", (name,), f"Asking how much a stream of {name} would be"))
+    if server.features_of != pool:
+        raise Due(Look("features", (pool,), f"Asking which features {pool} has on the server"))
+    if options.SINCE_2_0 not in server.features or (target.zfs_version or (0, 0, 0)) < (2, 0, 0):
+        return ()
+    return options.options(
+        server.features, options.NEW_POOL, before=options.Before.NOTHING, encrypts=False
+    )
+
+
+def _estimate(talk: Talk, name: str, form: tuple[str, ...]) -> dict[str, int]:
+    """Return what the server guesses that each dataset's streams would be."""
+    server, detail = talk.facts.server, (name, *form)
+    if server.estimate_of != " ".join(detail):
+        raise Due(Look("estimate", detail, f"Asking how much a stream of {name} would be"))
     if server.estimate is None:
         problem = Problem(
             "source.snapshot",

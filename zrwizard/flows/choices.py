@@ -71,11 +71,12 @@ class Carriage:
     """How the tree comes over: as one `zfs send -R` where `whole`, else a stream for each dataset.
 
     `sizes` are the bytes of each dataset on the server, as estimated; `limit` is in bytes a second,
-    0 for none.
+    0 for none. `form` are the options of zfs-send(8) that send blocks as they lie on disk.
     """
 
     history: History
     whole: bool
+    form: tuple[str, ...]
     sizes: Mapping[str, int]
     limit: int
 

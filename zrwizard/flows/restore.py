@@ -71,6 +71,12 @@ KEYS = (
         "every",
     ),
     Key(
+        "source.form",
+        "stored (blocks come as they lie on the server's disk) or plain.",
+        "stored",
+        "stored",
+    ),
+    Key(
         "source.limit",
         "Bytes a second at most, such as 10m; none for as fast as it goes.",
         "10m",
@@ -142,7 +148,7 @@ def _plan(talk: Talk) -> Plan:
     login = ask_network.login(talk, host, port)
     _prepared(facts, "login", repr(login), login_steps(login))
     source = ask_source.source(talk, login)
-    carriage = ask_transfer.carriage(talk, source)
+    carriage = ask_transfer.carriage(talk, target, source)
     fitted = ask_source.release(talk, target)
     placed = ask_several.placement(talk, target, ask_transfer.room_for(source, carriage))
     pool = ask_disk.pool(talk, target, ask_transfer.longest(source))

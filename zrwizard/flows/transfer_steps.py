@@ -18,16 +18,17 @@ def transfer_steps(choices: Choices) -> tuple[Step, ...]:
     """Return the one long step, with those before it that write down what it is to do."""
     if choices.carriage.whole:
         return (_transfer(choices, _in_one(choices), _WHOLE),)
-    return (*_writing(choices), _transfer(choices, _in_pieces(choices), _PIECES))
+    send = " ".join(("zfs send", *_options(choices)))
+    why = (
+        f"One dataset after the other: {send} there, zfs receive -s -u here. Each stream goes on "
+        "where it was cut, and what is finished is never sent again. Nothing is mounted."
+    )
+    return (*_writing(choices), _transfer(choices, _in_pieces(choices), why))
 
 
 _WHOLE = (
     "One replication stream brings file systems, snapshots and their properties. Nothing is "
     "mounted."
-)
-_PIECES = (
-    "One dataset after the other: zfs send -p there, zfs receive -s -u here. Each stream goes on "
-    "where it was cut, and what is finished is never sent again. Nothing is mounted."
 )
 
 
@@ -68,6 +69,7 @@ def _writing(choices: Choices) -> list[Step]:
         ssh=ssh.words(choices.login.session),
         host=ssh.ALIAS,
         shared=True,
+        options=_options(choices),
         limit=choices.carriage.limit,
     )
     there = f"[ -d {sh.quote(where)} ]"
@@ -94,6 +96,10 @@ def _writing(choices: Choices) -> list[Step]:
         ),
         *(_file(choices, id, f"{where}/{name}", text, what) for id, name, text, what in files),
     ]
+
+
+def _options(choices: Choices) -> tuple[str, ...]:
+    return ("-p", *choices.carriage.form)
 
 
 def _file(choices: Choices, id: str, path: str, text: str, what: str) -> Step:
@@ -148,7 +154,8 @@ def _in_one(choices: Choices) -> Transfer:
 
 def _job(choices: Choices) -> str:
     status = f"{choices.home}/send.rc"
-    send = ssh.run(choices.login.session, zfs_send.replicate(choices.source.snapshot))
+    stream = zfs_send.replicate(choices.source.snapshot, *choices.carriage.form)
+    send = ssh.run(choices.login.session, stream)
     # Without pipefail the left end's status would be lost; a cut stream ends the right one too.
     return shtext.lines(
         f"rm -f {sh.quote(status)}",

@@ -39,17 +39,18 @@ class Estimate:
 # --- commands ---------------------------------------------------------------------------------
 
 
-def replicate(snapshot: str) -> str:
+def replicate(snapshot: str, *options: str) -> str:
     """Command: one stream with the snapshot's tree, properties and older snapshots.
 
-    Its standard error tells the progress, for `zfs_send_progress`.
+    `options` say how blocks are sent (`-L`, `-c`, `-e`). Its standard error tells the progress, for
+    `zfs_send_progress`.
     """
-    return sh.command("zfs", "send", "-v", "-P", "-R", snapshot)
+    return sh.command("zfs", "send", "-v", "-P", *options, "-R", snapshot)
 
 
-def estimate(snapshot: str) -> str:
+def estimate(snapshot: str, *options: str) -> str:
     """Command: what `replicate` would send, on stdout, without sending it."""
-    return sh.command("zfs", "send", "-nvP", "-R", snapshot)
+    return sh.command("zfs", "send", "-nvP", *options, "-R", snapshot)
 
 
 def estimate_between(

@@ -9,10 +9,12 @@ from zrwizard.freebsd.zpool_features import Feature
 
 LARGE, COMPRESSED, EMBEDDED = "-L", "-c", "-e"
 _ALGORITHMS = ("lz4_compress", "zstd_compress")
-# It came with OpenZFS 2.0, and a pool has a row for each feature that the machine knows.
-_SINCE_2_0 = "zstd_compress"
+SINCE_2_0 = "zstd_compress"
+"""It came with OpenZFS 2.0, and a pool has a row for each feature that the machine knows."""
 
 Features = Mapping[str, Feature]
+NEW_POOL: Features = dict.fromkeys((*_ALGORITHMS, "large_blocks", "embedded_data"), Feature.ENABLED)
+"""What a pool that OpenZFS 2.0 or later makes has, in each set that `compatibility` names."""
 
 
 class Before(StrEnum):
@@ -74,7 +76,7 @@ def _large(sending: Features, receiving: Features, before: Before) -> bool:
             return False
         case Before.UNKNOWN:
             holds = receiving.get("large_blocks") is Feature.ACTIVE
-            if holds and _SINCE_2_0 not in receiving:
+            if holds and SINCE_2_0 not in receiving:
                 raise NotKnown(
                     "It is not known whether these datasets came with -L, and the receiving ZFS is "
                     "too old to notice the wrong choice: receive them anew under another name."
