@@ -72,6 +72,7 @@ class Move:
             limit=self.limit,
             patience=240,
             idle=4,
+            stall=60,
             probe=6,
             grace=3,
             longest=40,
@@ -116,9 +117,18 @@ class Move:
         """Wait for its end; its exit status."""
         end = time.monotonic() + seconds
         while (status := self.status()) is None:
-            assert time.monotonic() < end, f"{self.state()}: {self.log[-3000:]}"
+            assert time.monotonic() < end, f"{self.state()}: {self.log[-3000:]}{self.waiting()}"
             time.sleep(0.3)
         return status
+
+    def waiting(self) -> str:
+        """What runs on both machines for a transfer, and in which call of the kernel it waits."""
+        look = (
+            "cd /proc; for p in [0-9]*; do c=$(tr '\\0' ' ' <$p/cmdline); "
+            'case $c in *zfs*|*ssh*|*mover*) echo "$p $c"; head -n 8 $p/stack ;; esac; done'
+        )
+        machines = self.pair.server, self.pair.target
+        return "".join(f"\n{m.machine.name}\n{m.run(look, check=False).out}" for m in machines)
 
     def wait(self) -> None:
         """Wait for its good end."""

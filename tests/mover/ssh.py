@@ -2,7 +2,8 @@
 
 `mode/cuts` has byte numbers, one a line: the next stream ends after the first of them, which is
 then used up. `mode/hang` is such a number too: there the stream stops and nobody answers, until
-the connection's master is ended. `mode/refuse` and `mode/hostkey` end every connection at once.
+the connection's master is ended; with `mode/stuck` all but that stream goes on. `mode/refuse` and
+`mode/hostkey` end every connection at once.
 """
 
 import os
@@ -106,7 +107,8 @@ def main(words):
         os.execvpe("sh", ["sh", "-c", command], environ)  # noqa: S606
     import subprocess
 
-    cut, stall = first("cuts"), first("hang")
+    cut, stall, stuck = first("cuts"), first("hang"), first("stuck")
+    stall = stuck if stuck is not None else stall
     limit = cut if cut is not None else stall
     pipes = {"stdout": subprocess.PIPE} if sending else {"stdin": subprocess.PIPE}
     child = subprocess.Popen(["sh", "-c", "exec " + command], env=environ, **pipes)
@@ -121,6 +123,8 @@ def main(words):
         sys.exit(child.wait() if receiving else 255)
     if not cut_off:
         sys.exit(child.wait())
+    while stuck is not None:
+        time.sleep(1)
     if stall is not None:
         note("mode/hung", "1")
         hang()

@@ -174,6 +174,7 @@ def settings(
     limit: int = 0,
     patience: int = 3600,
     idle: int = 60,
+    stall: int = 1800,
     probe: int = 20,
     answer: int = 120,
     grace: int = 10,
@@ -186,16 +187,17 @@ def settings(
     The other side is reached by `ssh` (the words of ssh(1) without the host, BatchMode is added)
     and `host`; `shared` says that its configuration names a ControlPath. `options` are of zfs
     send, `limit` is in bytes a second (0 none). In seconds: `patience` with a link that brings
-    nothing, `idle` until the link is looked at, `probe` for its answer, `answer` for other
-    questions, `grace` for a process to end. In tenths of a second: `tick` between two states,
-    `first` and `longest` wait before another try. ValueError for what is no such number, and for
-    an option that is none.
+    nothing, `idle` until the link is looked at, `stall` until a stream that stands still while the
+    other side answers is begun again, `probe` for its answer, `answer` for other questions, `grace`
+    for a process to end. In tenths of a second: `tick` between two states, `first` and `longest`
+    wait before another try. ValueError for what is no such number, and for an option that is none.
     """
     if not all(re.fullmatch(r"-[A-Za-z]+", option, re.ASCII) for option in options):
         raise ValueError(f"these are no options of zfs send: {' '.join(options)}")
     numbers = {
         "patience": patience,
         "idle": idle,
+        "stall": stall,
         "probe": probe,
         "answer": answer,
         "grace": grace,

@@ -10,7 +10,7 @@
 #   rename OLD NEW                  on the receiving side, once every stream is there
 # DIR/settings  sh assignments: direction=pull|push, ssh= (words without the host), host=, shared=yes|no
 #   (the ssh_config names a ControlPath), options= (of zfs send), limit= (bytes a second, 0 none), and in
-#   seconds patience= idle= probe= answer= grace=; in tenths of a second tick= first= longest=;
+#   seconds patience= idle= stall= probe= answer= grace=; in tenths of a second tick= first= longest=;
 #   lane= (of lanes.sh: what each line for people begins with)
 # DIR/pause     while it exists the running stream is ended, to be resumed, and nothing is sent;
 #               a tree stream, which cannot be resumed, goes on to its end first
@@ -32,7 +32,7 @@ PATH=$PATH:/sbin:/bin:/usr/sbin:/usr/bin LC_ALL=C
 export PATH LC_ALL; umask 077; set -fu
 tab=$(printf '\t')
 direction=pull ssh='' host='' shared=no options='' limit=0 lane=''
-patience=3600 idle=60 probe=20 answer=120 grace=10 tick=10 first=10 longest=600
+patience=3600 idle=60 stall=1800 probe=20 answer=120 grace=10 tick=10 first=10 longest=600
 # shellcheck source=/dev/null
 cd "${1:?}" && . ./settings && [ -r list ] || exit 19
 case $direction in pull) sender=there receiver=here ;; *) sender=here receiver=there ;; esac
@@ -283,26 +283,30 @@ throttle() { # passes at most $limit bytes in a second; dd(1) knows fullblock si
 }
 used() { ask used at "$receiver" zfs get -Hp -o value used "$target" && cat used; }
 watch() { # tells the state, obeys DIR/pause, and tells a slow link from a dead one
-    me=watch answer=$probe moved=$(now) sent=0 size=0 before=0 held=''
+    me=watch answer=$probe moved=$(now) came=$moved sent=0 size=0 before=0 held=''
     while sleep "$(tenths "$tick")"; do
         counted
         if [ -e pause ] && [ "$tree" = one ]; then echo pause >why; kill "$s"; return; fi
-        [ "$sent" = "$before" ] || moved=$(now) before=$sent
+        [ "$sent" = "$before" ] || moved=$(now) came=$moved before=$sent
         if [ $(($(now) - moved)) -ge "$idle" ]; then
             holds=$held
-            if [ "$receiver" = there ] && ! ask true at there true; then lost; return; fi
+            if [ "$receiver" = there ] && ! ask true at there true; then lost dead; return; fi
             held=$(used)
-            if [ -z "$holds" ] || [ "$held" = "$holds" ]; then
-                ask true at there true || { lost; return; }
-                say "No byte has come for $idle s, but the other side answers: it goes on."
+            if [ -n "$holds" ] && [ "$held" != "$holds" ]; then
+                came=$(now)
+            else
+                ask true at there true || { lost dead; return; }
+                still=$(($(now) - came))
+                [ "$still" -lt "$stall" ] || { lost stalled; return; }
+                say "No byte has come for $still s, but the other side answers: it goes on."
             fi
             moved=$(now)
         fi
         state sending "$sent" "$size"
     done
 }
-lost() { # the sender goes, the receiver saves what it has, or goes as well
-    echo dead >why
+lost() { # lost WHY: the sender goes, the receiver saves what it has, or goes as well
+    echo "$1" >why
     finish "$s"
     gone "$r" "$grace" || finish "$r"
 }
@@ -408,6 +412,7 @@ weigh() { # what a stream brought, and whether there is a next try for it
         [ "$sent" -ge "$size" ] || sent=$size # it was over before its next count
         brought=$((had + sent)) tries=$((tries + 1)) trouble= ;;
     link) again "The connection broke off." ;;
+    stalled) tries=$((tries + 1)); again "No byte came for $stall s, though the other side answers." ;;
     busy) again "$target is busy: an earlier receive is still ending." ;;
     other) tries=$((tries + 1)); again "The stream failed." ;;
     esac
