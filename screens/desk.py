@@ -148,15 +148,17 @@ class Line:
 class Desk:
     """The wizard's `Front`, and the screens' end of it.
 
-    `cancel` is set when the operator leaves: whatever waits here then raises `Cancelled`. The
-    wizard's thread sets `transcript` (the console's, while connecting), `take` (how to take
-    the console over) and `card` (what the operator of a rehearsal must know), once it has them.
-    `last_wait` is how many seconds it may need to end in good order once it is told to.
+    `cancel` is set when the operator leaves: whatever waits here then raises `Cancelled`. While
+    `hold` is set a transfer pauses. The wizard's thread sets `transcript` (the console's, while
+    connecting), `take` (how to take the console over) and `card` (what the operator of a rehearsal
+    must know), once it has them. `last_wait` is how many seconds it may need to end in good order
+    once it is told to.
     """
 
     def __init__(self, intent: Intent) -> None:
         self.intent = intent
         self.cancel = threading.Event()
+        self.hold = threading.Event()
         self.traffic: deque[Line] = deque(maxlen=TRAFFIC_LINES)
         self.traffic_count = 0
         self.transcript: Path | None = None

@@ -20,7 +20,7 @@ from screens.style import printable
 from screens.widgets.lines import Lines, Row
 from screens.widgets.meter import bar, spark
 from screens.words import percent, size, span, worry
-from zrwizard.plan import Danger, Leave, Plan
+from zrwizard.plan import Danger, Leave, Plan, Transfer
 from zrwizard.run.events import (
     Answered,
     Note,
@@ -78,6 +78,13 @@ class RunPage(Page):
             "Moves the focus to the list of steps, which then scrolls with Up and Down.",
         ),
     )
+    PAUSE = Command(
+        "pause",
+        ("w",),
+        "pause",
+        "Pause the transfer, or let it go on",
+        "Nothing is sent until it is pressed again; what has come is kept, and is not sent again.",
+    )
     ABOUT = (
         "The plan is being run. [ok] is done and proven, [--] was found done already, [>>] runs "
         "now, [!!] did not work, [  ] waits.\n"
@@ -91,6 +98,8 @@ class RunPage(Page):
     )
 
     def __init__(self, plan: Plan | None, title: str) -> None:
+        actions = [step.action for step in plan.steps] if plan else []
+        self._pausable = any(isinstance(act, Transfer) and act.mover for act in actions)
         super().__init__()
         self._title = plan.title if plan else title
         self._flow = plan.flow if plan else ""
@@ -137,6 +146,11 @@ class RunPage(Page):
         self.query_one("#console").display = False
         self.query_one("#steps").focus()
         self.draw()
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """The page's commands; a pause is there where the plan has a transfer that can."""
+        return (*((self.PAUSE,) if self._pausable else ()), *super().commands)
 
     # Events
 
@@ -261,7 +275,8 @@ class RunPage(Page):
         rate = f"{size(progress.rate)}/s, average {size(progress.average)}/s "
         self._put("#rate", rate + spark(progress.rates, width + 6 - len(rate), plain=plain))
         self._put("#part", _part_line(progress, self.size.width - 2, plain=plain))
-        self._put("#current", _current_line(progress))
+        held = self.zr.desk is not None and self.zr.desk.hold.is_set()
+        self._put("#current", _current_line(progress, held=held))
 
     def _draw_console(self) -> None:
         """While the machine goes away and comes back: the last rows that its console shows."""
@@ -273,6 +288,20 @@ class RunPage(Page):
         rows = [row for row in self._peek.lines() if row][-CONSOLE_ROWS:]
         for index in range(CONSOLE_ROWS):
             self._put(f"#row{index}", f"| {rows[index]}" if index < len(rows) else "")
+
+    def do_pause(self) -> None:
+        """Have the transfer pause, or go on; the run tells the machine with its next look."""
+        desk = self.zr.desk
+        if desk is None:
+            return
+        if desk.hold.is_set():
+            desk.hold.clear()
+        elif self._progress is not None:
+            desk.hold.set()
+        else:
+            self._note = "Nothing is transferred now."
+        self._changed = True
+        self.draw()
 
     def do_steps(self) -> None:
         """Put the focus on the steps."""
@@ -312,7 +341,11 @@ def _part_line(progress: Progress, width: int, *, plain: bool) -> str:
     return head + (name if len(name) <= room else "~" + name[1 - room :])
 
 
-def _current_line(progress: Progress) -> str:
+def _current_line(progress: Progress, *, held: bool) -> str:
+    if held:
+        return "Paused; w lets it go on." if progress.paused else "It is told to pause."
+    if progress.paused:
+        return "It is told to go on."
     if progress.idle >= _STALLED:
         return (
             f"No byte for {span(progress.idle)}. It waits and tries; look at the network and at "

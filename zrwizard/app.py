@@ -279,6 +279,7 @@ class Worker:
             fresh=fresh,
             interval=interval,
             operator=operator,
+            hold=desk.hold,
         ).run()
 
     def _rehearse_look(self, desk: Desk, name: str) -> RunFinished:

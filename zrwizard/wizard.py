@@ -65,7 +65,7 @@ class Wizard:
     `console` is the console's URL, under which unfinished runs are found again; `fresh` starts
     anew although there is one. `interactive` says that the front can mend what went wrong before
     the plan. `show_plan` gets the plan in place of a run. `operator` is this machine's side of a
-    flow that has one; it is closed at the end.
+    flow that has one; it is closed at the end. A transfer pauses while `hold` is set.
     """
 
     def __init__(  # noqa: PLR0917 (the parts of one wizard)
@@ -84,6 +84,7 @@ class Wizard:
         show_plan: Callable[[Plan], None] | None = None,
         interval: float = 2.0,
         operator: Operator | None = None,
+        hold: threading.Event | None = None,
     ) -> None:
         self._flow = flow
         self._open_shell = open_shell
@@ -99,6 +100,7 @@ class Wizard:
         self._show_plan = show_plan
         self._interval = interval
         self._operator = operator
+        self._hold = hold
         self._journal: Journal | None = None
         self._shell: Shell | None = None
         self._asked: list[str] = []
@@ -331,6 +333,7 @@ class Wizard:
             operator=self._operator,
             resumed=resumed,
             interval=self._interval,
+            hold=self._hold,
         ).execute()
 
     def _more_secrets(self, name: str, problem: Problem | None) -> Secret | None:

@@ -544,3 +544,69 @@ def test_a_mover_that_was_killed_goes_on_where_it_was(moving: Lab) -> None:
     assert "it goes on where it was" in outcome.now
     (moving.root / "go").touch()
     assert moving.run(move(moving)).exit is Exit.DONE
+
+
+HELD = """state() {
+    printf '%s\\n' "$1 1 1 0 0 500 0 0 0 0" zroot 'Dataset 1 of 1.' >"$ROOT/mover/state.new"
+    mv "$ROOT/mover/state.new" "$ROOT/mover/state"
+}
+until test -e "$ROOT/go"; do
+    if test -e "$ROOT/mover/pause"; then state paused; else state sending; fi
+    sleep 0.05
+done
+state ended
+"""
+
+
+def held(lab: Lab) -> Plan:
+    where = str(lab.root / "mover")
+    action = Transfer(HELD, "pull", "zroot", "em0", 500, 1, "", SHARES[:1], where)
+    return plan(step("pull", "", action=action, phase=Phase.TRANSFER))
+
+
+def until(what: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not what() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert what()
+
+
+def pauses(lab: Lab) -> list[str]:
+    """The commands that had the mover pause or go on."""
+    return [typed.text for typed in lab.of(Typed) if typed.text.endswith("/mover/pause")]
+
+
+def test_a_mover_pauses_and_goes_on_as_the_operator_wants(moving: Lab) -> None:
+    hold = threading.Event()
+    file = moving.root / "mover" / "pause"
+
+    def story() -> None:
+        until(lambda: moving.of(Progress))
+        hold.set()
+        until(lambda: moving.of(Progress)[-1].paused)
+        hold.clear()
+        until(lambda: not moving.of(Progress)[-1].paused)
+        (moving.root / "go").touch()
+
+    thread = threading.Thread(target=story)
+    thread.start()
+    assert moving.run(held(moving), hold=hold).exit is Exit.DONE
+    thread.join()
+    assert pauses(moving) == [f": >{file}", f"rm -f {file}"]
+    assert not file.exists()
+    assert max(event.idle for event in moving.of(Progress) if event.paused) == 0.0
+
+
+def test_a_mover_that_an_earlier_wizard_left_paused_goes_on(moving: Lab) -> None:
+    file = moving.root / "mover" / "pause"
+    file.touch()
+
+    def story() -> None:
+        until(lambda: moving.of(Progress) and not moving.of(Progress)[-1].paused)
+        (moving.root / "go").touch()
+
+    thread = threading.Thread(target=story)
+    thread.start()
+    assert moving.run(held(moving), hold=threading.Event()).exit is Exit.DONE
+    thread.join()
+    assert pauses(moving) == [f"rm -f {file}"]

@@ -14,7 +14,7 @@ from screens.app import ZrApp
 from screens.run import RunPage
 from zrwizard.console.errors import Cancelled, Unreachable
 from zrwizard.flows.moves import Enter
-from zrwizard.plan import from_json
+from zrwizard.plan import Transfer, from_json
 from zrwizard.run.events import (
     Answered,
     Note,
@@ -258,6 +258,78 @@ def test_a_whole_run(drive: Any, plan: Any, tmp_path: Any) -> None:
 
     app = drive(work, story)
     assert app.return_value == 1
+
+
+def test_a_transfer_is_paused_and_goes_on(drive: Any, plan: Any, done: Any) -> None:
+    """The key is there for a transfer that goes stream by stream, and only while one runs."""
+    steps = list(plan.steps)
+    pull = next(n for n, step in enumerate(steps) if isinstance(step.action, Transfer))
+    action = replace(steps[pull].action, mover="/tmp/zr-abc123/mover")
+    steps[pull] = replace(steps[pull], action=action)
+    moves = replace(plan, steps=tuple(steps))
+    seen: list[bool] = []
+
+    def wait(desk: Any, wanted: bool) -> None:
+        end = time.monotonic() + 20
+        while desk.hold.is_set() is not wanted and time.monotonic() < end:
+            time.sleep(0.01)
+        seen.append(desk.hold.is_set())
+
+    def work(desk: Any) -> Any:
+        desk.review(moves)
+        desk.emit(RunStarted(moves.title, 4, False))
+        desk.emit(Note("about to begin"))
+        start(desk, moves, pull)
+        go.wait(20)
+        desk.emit(progress(42))
+        wait(desk, True)
+        desk.emit(progress(42, paused=True))
+        wait(desk, False)
+        desk.emit(progress(43))
+        over.wait(20)
+        return done
+
+    go, over = threading.Event(), threading.Event()
+
+    async def story(d: Any) -> None:
+        await d.see("[Review]")
+        await d.press("c", *"ZRDISK0001", "enter")
+        await d.see("about to begin")
+        await d.see("w pause")
+        await d.press("w")
+        await d.see("Nothing is transferred now.")
+        go.set()
+        await d.see("42 %")
+        await d.press("w")
+        await d.see("Paused; w lets it go on.")
+        await d.press("w")
+        await d.see("1 of 3 datasets in 1 min 01 s")
+        over.set()
+        await d.see("[Report]")
+
+    drive(work, story)
+    assert seen == [True, False]
+
+
+def test_a_stream_for_everything_has_no_pause(drive: Any, plan: Any, done: Any) -> None:
+    over = threading.Event()
+
+    def work(desk: Any) -> Any:
+        desk.review(plan)
+        desk.emit(RunStarted(plan.title, 4, False))
+        desk.emit(progress(42))
+        over.wait(20)
+        return done
+
+    async def story(d: Any) -> None:
+        await d.see("[Review]")
+        await d.press("c", *"ZRDISK0001", "enter")
+        await d.see("42 %")
+        assert "w pause" not in d.text
+        over.set()
+        await d.see("[Report]")
+
+    drive(work, story)
 
 
 def test_200k_events_do_not_freeze_it(drive: Any, plan: Any, done: Any, monkeypatch: Any) -> None:

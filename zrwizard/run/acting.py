@@ -64,6 +64,7 @@ class Actor:
         interval: float,
         *,
         operator: Operator | None = None,
+        hold: threading.Event | None = None,
     ) -> None:
         self._teller = teller
         self._secrets = secrets
@@ -71,6 +72,7 @@ class Actor:
         self._cancel = cancel
         self._interval = interval
         self._operator = operator
+        self._hold = hold
 
     def act(self, step: Step, begun_before: bool) -> None:
         """Do the action of `step`; return when it has succeeded."""
@@ -268,7 +270,13 @@ class Actor:
 
     def _transfer(self, step: Step, action: Transfer, begun_before: bool) -> None:
         watcher = watch.Watcher(
-            self._teller.shell, step.id, action, self._teller.emit, self._cancel, self._interval
+            self._teller.shell,
+            step.id,
+            action,
+            self._teller.emit,
+            self._cancel,
+            self._interval,
+            hold=self._hold,
         )
         try:
             watcher.begin(begun_before)

@@ -101,7 +101,8 @@ class Progress:
     can say), `idle` seconds without a byte. `finished`/`streams` count streams, `current` is the
     snapshot that is received. `part` is its dataset, number `part_number` of `parts`, with its own
     bytes. `rates` are the last rates for a sparkline, None where it stood still. `sent` and
-    `network` are those two counters, `doubts` where they do not fit together.
+    `network` are those two counters, `doubts` where they do not fit together. `paused` says that
+    it stands still because the operator wants it so.
     """
 
     step: str
@@ -129,6 +130,7 @@ class Progress:
     part_received: int = 0
     part_estimate: int = 0
     doubts: tuple[Doubt, ...] = ()
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

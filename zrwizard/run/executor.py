@@ -28,7 +28,7 @@ class Run:
     disks' identities that the operator typed: see `Plan.confirmed_by`.
     `more_secrets` is asked for secrets that `secrets` does not hold. `operator` does what is to be
     done on the operator's own machine, where the plan has such steps. `interval` is the time in
-    seconds between two looks at a transfer.
+    seconds between two looks at a transfer, which pauses while `hold` is set.
     """
 
     def __init__(  # noqa: PLR0917 (the parts of one run)
@@ -45,6 +45,7 @@ class Run:
         operator: Operator | None = None,
         resumed: bool = False,
         interval: float = 2.0,
+        hold: threading.Event | None = None,
     ) -> None:
         self._plan = plan
         self._shell = shell
@@ -62,6 +63,7 @@ class Run:
             cancel,
             interval,
             operator=operator,
+            hold=hold,
         )
         self._closing = False
 

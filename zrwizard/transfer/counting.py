@@ -55,6 +55,7 @@ def _of_mover(at: float, look: Look, state: State, shares: Sequence[Share]) -> S
         current=here.name if state.phase is Phase.SENDING else "",
         part=Part(here.name, state.number, own, max(here.size, own)) if here.name else None,
         estimate=state.finished + (0 if ended else max(own, here.size) + later),
+        paused=state.phase is Phase.PAUSED,
     )
 
 

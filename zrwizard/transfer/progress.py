@@ -50,7 +50,8 @@ class Sample:
     received since the start, `used` the bytes that the pool holds, `sent` the bytes of the stream
     since the start as zfs itself counts them; None where it could not be read. `finished` counts
     the streams that are complete, `current` names what is received now, in the dataset `part`.
-    `estimate` is a better one than that of the beginning, for the whole, in bytes.
+    `estimate` is a better one than that of the beginning, for the whole, in bytes; `paused` says
+    that it stands still because the operator wants it so.
     """
 
     at: float
@@ -61,6 +62,7 @@ class Sample:
     current: str = ""
     part: Part | None = None
     estimate: int | None = None
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class Meter:
     finished: int = 0
     current: str = ""
     part: Part | None = None
+    paused: bool = False
     ended: bool = False
 
     @property
@@ -119,6 +122,7 @@ class Meter:
             finished=max(self.finished, sample.finished),
             current=sample.current or self.current,
             part=_further(self.part, sample.part),
+            paused=sample.paused,
         )
         if later.used_first is None and later.used is not None:
             later = replace(later, used_first=later.used, sent_first=later.sent or 0)
@@ -150,7 +154,7 @@ class Meter:
         smooth = (
             grown if earlier.smooth is None else earlier.smooth + weight * (grown - earlier.smooth)
         )
-        moved_at = self.at if self._moved(earlier, grown) else earlier.moved_at
+        moved_at = self.at if self.paused or self._moved(earlier, grown) else earlier.moved_at
         recent = _since(earlier.recent, self.at - NOW)
         begun, had = recent[0]
         rate = (self.received - had) / (self.at - begun)
@@ -209,6 +213,7 @@ class Meter:
             part_received=part.received,
             part_estimate=part.estimate,
             doubts=self._doubts(),
+            paused=self.paused,
         )
 
     def _fraction(self) -> float | None:

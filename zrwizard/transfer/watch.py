@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 
 from zrwizard.console.errors import Cancelled, ConsoleError, NoAnswer
-from zrwizard.freebsd import size
+from zrwizard.freebsd import sh, size
 from zrwizard.freebsd.zfs_receive import ReceiveLog
 from zrwizard.freebsd.zfs_send_progress import SendLog
+from zrwizard.mover import PAUSE, Phase
 from zrwizard.plan import Transfer
 from zrwizard.run.events import Answered, Doubt, Event, Note, Typed
 from zrwizard.shell.api import Job, Shell
@@ -34,7 +35,7 @@ class Watcher:
     """One transfer on the target.
 
     `emit` gets its events, `sleep` waits between two looks and returns True when the operator
-    wants to stop (`threading.Event.wait`).
+    wants to stop (`threading.Event.wait`). While `hold` is set the mover is to pause.
     """
 
     def __init__(  # noqa: PLR0917 (the parts of one run)
@@ -45,6 +46,8 @@ class Watcher:
         emit: Callable[[Event], None],
         cancel: threading.Event,
         interval: float = 2.0,
+        *,
+        hold: threading.Event | None = None,
     ) -> None:
         self._shell = shell
         self._step = step
@@ -52,6 +55,8 @@ class Watcher:
         self._emit = emit
         self._cancel = cancel
         self._interval = interval
+        self._hold = hold
+        self._held = False
         self._meter_job = action.job + poll.METER_SUFFIX
         self._doubted: set[tuple[str, str]] = set()
         self._event = ""
@@ -118,6 +123,7 @@ class Watcher:
             view = meter.show()
             self._emit(view)
             self._told(look)
+            self._obey(look)
             stalled = self._stall(view.idle, stalled)
             self._doubt(view.doubts)
             self._pause(self._interval)
@@ -138,6 +144,21 @@ class Watcher:
                 "Stopped watching; the transfer goes on on the target by itself.",
                 "Start the same command again: it finds the transfer and goes on watching.",
             )
+
+    def _obey(self, look: poll.Look) -> None:
+        """Have the mover pause, or go on, as the operator wants it."""
+        if self._hold is None or look.state is None:
+            return
+        # A wizard that was ended may have left it paused.
+        self._held = self._held or look.state.phase is Phase.PAUSED
+        wanted = self._hold.is_set()
+        if wanted == self._held:
+            return
+        name = sh.quote(f"{self._action.mover}/{PAUSE}")
+        command = f": >{name}" if wanted else f"rm -f {name}"
+        self._emit(Typed(self._step, "act", command))
+        self._shell.run(command, timeout=_POLL_TIMEOUT)
+        self._held = wanted
 
     def _place(self) -> None:
         """Put the text of a look into a file on the target."""
