@@ -94,8 +94,8 @@ def _table(figures: dict[str, list[float]], datasets: int, megabytes: int) -> bo
         print(f"{way:10} {statistics.median(taken):9.1f} {min(taken):7.1f} {max(taken):7.1f}")
     ratios = [ours / hand for ours, hand in zip(figures[OURS], figures[HAND], strict=True)]
     ratio = statistics.median(ratios)
-    print(f"\nours / by hand, median of {len(ratios)} rounds: {ratio:.3f}, at most {MOST}: ", end="")
-    print("held" if ratio <= MOST else "missed")
+    verdict = "held" if ratio <= MOST else "missed"
+    print(f"\nours / by hand, median of {len(ratios)}: {ratio:.3f}; at most {MOST}: {verdict}")
     return ratio <= MOST
 
 
