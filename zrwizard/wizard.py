@@ -39,6 +39,7 @@ from zrwizard.front import (
 from zrwizard.plan import Plan, Problem
 from zrwizard.report import markdown
 from zrwizard.run import crash, journal, state
+from zrwizard.run.beside import Beside
 from zrwizard.run.events import Event, Exit, Note, RunFinished
 from zrwizard.run.executor import Run
 from zrwizard.run.journal import MAIN, Journal, Unfinished
@@ -330,7 +331,7 @@ class Wizard:
             self._cancel,
             confirmed,
             more_secrets=self._more_secrets,
-            operator=self._operator,
+            operator=self._operator or Beside(self._journal.directory),
             resumed=resumed,
             interval=self._interval,
             hold=self._hold,

@@ -14,6 +14,11 @@ from .errors import Diagnosis, ParseError, diagnose, rule
 TOOL = "geli"
 SECTOR = 4096
 KEY_BITS = 256
+ASKED_AT_BOOT = 0x82
+"""The flags that `init -b -g` sets: BOOT (the kernel asks) and GELIBOOT (the loader may)."""
+NEW_PATTERN = r"Enter new passphrase: ?$"
+AGAIN_PATTERN = r"Reenter new passphrase: ?$"
+PASSPHRASE_PATTERN = r"Enter passphrase: ?$"  # noqa: S105 - a prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,29 @@ def init(provider: str) -> str:
         *("geli", "init", "-s", str(SECTOR), "-l", str(KEY_BITS)),
         *("-P", "-K", "-", "-B", "none", provider),
     )
+
+
+def init_passphrase(provider: str) -> str:
+    """Command: encrypt `provider` anew for a start of the machine; asks for a new passphrase."""
+    return sh.command(
+        *("geli", "init", "-b", "-g", "-e", "AES-XTS", "-l", str(KEY_BITS), "-s", str(SECTOR)),
+        *("-B", "none", provider),
+    )
+
+
+def attach_passphrase(provider: str) -> str:
+    """Command: open `provider`; asks for its passphrase."""
+    return sh.command("geli", "attach", provider)
+
+
+def try_passphrase(provider: str) -> str:
+    """Command: asks for the passphrase, succeeds if it opens `provider`; attaches nothing."""
+    return sh.command("geli", "attach", "-C", provider)
+
+
+def clear(provider: str) -> str:
+    """Command: wipe the metadata of a provider that is not attached."""
+    return sh.command("geli", "clear", provider)
 
 
 def attach(provider: str) -> str:
