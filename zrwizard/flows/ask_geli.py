@@ -31,7 +31,7 @@ def encrypted(talk: Talk) -> bool:
         key=f"secret.{PASSPHRASE}",
         page="layout",
         title="Passphrase of the disks",
-        help="Typed into geli's prompts and kept nowhere. Without it the restored data are lost.",
+        help="Given to geli on the target and kept nowhere. Without it the restored data are lost.",
         secret=PASSPHRASE,
         twice=True,
     )

@@ -1,6 +1,6 @@
 """The steps of a restore whose pool lies on geli: encrypt, open, save the metadata, prove.
 
-The passphrase is typed into geli's own prompts, and asked for at the start of the machine.
+The passphrase goes to geli's standard input, and is asked for at the start of the machine.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from zrwizard.flows import sealing, shtext
 from zrwizard.flows.choices import Choices, Place
 from zrwizard.flows.disk_steps import guard, only_our_rows
 from zrwizard.freebsd import geli, sh, zfs
-from zrwizard.plan import Answer, Command, Danger, Dialogue, Phase, Step
+from zrwizard.plan import Command, Danger, Feed, Phase, Step
 
 PASSPHRASE = "disk-passphrase"  # noqa: S105 - its name
 """The name of the secret that opens every disk of the pool."""
@@ -43,7 +43,6 @@ def encryption_steps(choices: Choices) -> tuple[Step, ...]:
 def _disk(choices: Choices, place: Place) -> tuple[Step, ...]:
     name, disk = provider(place), place.disk.name
     done = shtext.finished(choices.home)
-    again = Answer(geli.AGAIN_PATTERN, PASSPHRASE)
     planned = is_sealed_as_planned(place)
     return (
         Step(
@@ -52,9 +51,7 @@ def _disk(choices: Choices, place: Place) -> tuple[Step, ...]:
             title=choices.titled("Encrypt the partition for the pool", place),
             why="AES-XTS with 256 bits, in sectors of 4 KiB, as FreeBSD's installer does. The "
             "passphrase is asked for whenever the machine starts.",
-            action=Dialogue(
-                geli.init_passphrase(name), (Answer(geli.NEW_PATTERN, PASSPHRASE), again)
-            ),
+            action=Feed(geli.init_passphrase(name), PASSPHRASE),
             danger=Danger.ERASES,
             destroys=f"Everything on {name} is noise from then on.",
             look=shtext.lines(f"{done} && exit 0", planned),
@@ -83,16 +80,12 @@ def _disk(choices: Choices, place: Place) -> tuple[Step, ...]:
             phase=Phase.DISK,
             title=choices.titled("Open it with the passphrase", place, "on"),
             why="The pool is made on what is inside.",
-            action=Dialogue(geli.attach_passphrase(name), (_answer(),)),
+            action=Feed(geli.attach_passphrase(name), PASSPHRASE),
             danger=Danger.CHANGES,
             look=f"{done} || {_is_open(place)}",
             proof=_is_open(place),
         ),
     )
-
-
-def _answer() -> Answer:
-    return Answer(geli.PASSPHRASE_PATTERN, PASSPHRASE)
 
 
 def loader_step(choices: Choices, name: str) -> Step:
@@ -166,7 +159,7 @@ def closing_steps(choices: Choices) -> tuple[Step, ...]:
                 phase=Phase.FINISH,
                 title=f"See that the passphrase opens {name}, without opening it",
                 why="The machine will ask for it at its next start.",
-                action=Dialogue(geli.try_passphrase(name), (_answer(),)),
+                action=Feed(geli.try_passphrase(name), PASSPHRASE),
             ),
         ]
     return tuple(found)

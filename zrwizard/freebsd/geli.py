@@ -16,9 +16,6 @@ SECTOR = 4096
 KEY_BITS = 256
 ASKED_AT_BOOT = 0x82
 """The flags that `init -b -g` sets: BOOT (the kernel asks) and GELIBOOT (the loader may)."""
-NEW_PATTERN = r"Enter new passphrase: ?$"
-AGAIN_PATTERN = r"Reenter new passphrase: ?$"
-PASSPHRASE_PATTERN = r"Enter passphrase: ?$"  # noqa: S105 - a prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +66,21 @@ def init(provider: str) -> str:
 
 
 def init_passphrase(provider: str) -> str:
-    """Command: encrypt `provider` anew for a start of the machine; asks for a new passphrase."""
+    """Command: encrypt `provider` anew for a start of the machine, with a passphrase on stdin."""
     return sh.command(
         *("geli", "init", "-b", "-g", "-e", "AES-XTS", "-l", str(KEY_BITS), "-s", str(SECTOR)),
-        *("-B", "none", provider),
+        *("-J", "-", "-B", "none", provider),
     )
 
 
 def attach_passphrase(provider: str) -> str:
-    """Command: open `provider`; asks for its passphrase."""
-    return sh.command("geli", "attach", provider)
+    """Command: open `provider` with the passphrase on stdin."""
+    return sh.command("geli", "attach", "-j", "-", provider)
 
 
 def try_passphrase(provider: str) -> str:
-    """Command: asks for the passphrase, succeeds if it opens `provider`; attaches nothing."""
-    return sh.command("geli", "attach", "-C", provider)
+    """Command: succeeds if the passphrase on stdin opens `provider`; attaches nothing."""
+    return sh.command("geli", "attach", "-C", "-j", "-", provider)
 
 
 def clear(provider: str) -> str:

@@ -18,6 +18,7 @@ from zrwizard.rehearsal.tty import Tty
 
 ENTER = (0x0A, 0x0D)
 ESC = 0x1B
+LOADER_TRIES = 3
 
 
 class Console:
@@ -237,7 +238,7 @@ class Console:
     # The restored disk
 
     async def _unlocked(self) -> bool:
-        """The loader asks for the passphrase of an encrypted disk, three times at most."""
+        """The loader asks for the passphrase of an encrypted disk, a few times at most."""
         from zrwizard.rehearsal.bootcheck import boot_disk, lock_on  # noqa: PLC0415 - as below
 
         disk = boot_disk(self.machine)
@@ -247,7 +248,7 @@ class Console:
         where, geli = found
         part = where.part.index if where.part is not None else 0
         self.state = "passphrase"
-        for _ in range(3):
+        for _ in range(LOADER_TRIES):
             given = await self.tty.secret(f"GELI Passphrase for disk0p{part}: ")
             await self.clock.sleep(1.0)
             slot = geli.opens(Keys(passphrase=given).joined())
