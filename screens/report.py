@@ -54,7 +54,8 @@ class ReportPage(Page):
         yield Static(head, id="outcome", classes="good" if good else "bad", markup=False)
         yield Static(printable(result.summary), id="summary", markup=False)
         yield Static(f"Now: {printable(result.now)}" if result.now else "", id="now", markup=False)
-        where = f"Report: {result.report}" if result.report else "There is no report."
+        beside = f" (for a browser: {Path(result.page).name})" if result.page else ""
+        where = f"Report: {result.report}{beside}" if result.report else "There is no report."
         yield Static(printable(where), id="where", markup=False)
         yield Lines(id="report")
 

@@ -11,7 +11,7 @@ from zrwizard import answers as files
 from zrwizard.flows.base import Flow
 from zrwizard.flows.moves import Agree, Answers, Choose, ChooseMany, Enter, EnterSecret, Question
 from zrwizard.plan import Plan, Problem
-from zrwizard.report.markdown import duration, size
+from zrwizard.report.words import duration, size
 from zrwizard.run.events import (
     Answered,
     Event,
@@ -242,6 +242,8 @@ def _finished(event: RunFinished) -> str:
         lines.append(event.now)
     if event.report:
         lines.append(f"Report: {event.report}")
+    if event.page:
+        lines.append(f"The same as a page for the browser: {event.page}")
     lines.append(f"({duration(event.seconds)}, exit code {event.exit})")
     return "\n".join(lines)
 

@@ -37,7 +37,8 @@ from zrwizard.front import (
     secret_question,
 )
 from zrwizard.plan import Plan, Problem
-from zrwizard.report import markdown
+from zrwizard.report import markdown, page
+from zrwizard.report.story import tell
 from zrwizard.run import crash, journal, state
 from zrwizard.run.beside import Beside
 from zrwizard.run.events import Event, Exit, Note, RunFinished
@@ -392,16 +393,19 @@ class Wizard:
             try:
                 if self._began_main:
                     path = self._journal.directory / "report.md"
-                    finished = replace(finished, report=str(path))
+                    html = path.with_suffix(".html")
+                    finished = replace(finished, report=str(path), page=str(html))
                 self._journal.event(finished)
                 self._journal.end(outcome.exit)
                 if self._began_main:
-                    text = markdown.render(journal.read(self._journal.path))
-                    state.write_private(path, redact(text))
+                    story = tell(journal.read(self._journal.path))
+                    state.write_private(path, redact(markdown.render(story)))
+                    state.write_private(html, redact(page.render(story)))
             except OSError as error:
                 finished = replace(
                     finished,
                     report="",
+                    page="",
                     now=f"{finished.now} The journal could not be written: {error}.".strip(),
                 )
             finally:

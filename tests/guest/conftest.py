@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,7 +64,6 @@ class Pair:
         self.target.wait_ready()
         return self.target
 
-
     def restart_server(self) -> Guest:
         """Power hostB off and on; its pools are on its disks, and are not imported."""
         machine = self.server.machine
@@ -71,6 +71,34 @@ class Pair:
         self.server = Guest(self.image, machine, self.wire, self.directory)
         self.server.wait_ready()
         return self.server
+
+
+@contextmanager
+def started(image: Image) -> Iterator[Pair]:
+    """Both guests, up: hostB with two empty disks, hostC blank."""
+    with tempfile.TemporaryDirectory(prefix="zrwizard-guests-") as name:
+        directory = Path(name)
+        wire = Wire()
+        server = Machine(
+            "hostB",
+            wire_end=0,
+            options={"host": "hostB", "ip": f"{SERVER_ADDRESS}/24", "sshd": "1"},
+            disks=(
+                (directory / "server.img", 2 * GIB, "ZRBACKUP01"),
+                (directory / "wood.img", GIB, "ZRBACKUP02"),
+            ),
+        )
+        host_b = Guest(image, server, wire, directory)
+        pair = Pair(image, directory, wire, host_b, host_b)
+        try:
+            pair.target = Guest(image, pair.target_machine({"kmsg": "3"}), wire, directory)
+            host_b.wait_ready()
+            pair.target.wait_ready()
+            yield pair
+        finally:
+            pair.target.stop()
+            pair.server.stop()
+            wire.close()
 
 
 @pytest.fixture(scope="session")
@@ -86,28 +114,7 @@ def guest_image() -> Image:
 
 @pytest.fixture(scope="session")
 def guests(guest_image: Image) -> Iterator[Pair]:
-    """Both guests, up: hostB with the tree of tests/guest/tree.py, hostC blank."""
-    with tempfile.TemporaryDirectory(prefix="zrwizard-guests-") as name:
-        directory = Path(name)
-        wire = Wire()
-        server = Machine(
-            "hostB",
-            wire_end=0,
-            options={"host": "hostB", "ip": f"{SERVER_ADDRESS}/24", "sshd": "1"},
-            disks=(
-                (directory / "server.img", 2 * GIB, "ZRBACKUP01"),
-                (directory / "wood.img", GIB, "ZRBACKUP02"),
-            ),
-        )
-        host_b = Guest(guest_image, server, wire, directory)
-        pair = Pair(guest_image, directory, wire, host_b, host_b)
-        try:
-            pair.target = Guest(guest_image, pair.target_machine({"kmsg": "3"}), wire, directory)
-            host_b.wait_ready()
-            tree.build(host_b)
-            pair.target.wait_ready()
-            yield pair
-        finally:
-            pair.target.stop()
-            pair.server.stop()
-            wire.close()
+    """Both guests of a session: hostB with the tree of tests/guest/tree.py, hostC blank."""
+    with started(guest_image) as pair:
+        tree.build(pair.server)
+        yield pair

@@ -10,7 +10,9 @@ import pytest
 from tests.serverflow import SmallServer
 from tests.toyflow import main_plan
 from zrwizard.facts import empty
-from zrwizard.report.markdown import duration, render, size
+from zrwizard.report.markdown import render
+from zrwizard.report.story import tell
+from zrwizard.report.words import duration, size
 from zrwizard.run import journal
 from zrwizard.run.events import (
     Answered,
@@ -43,7 +45,7 @@ def report(root: Path, *events: Event, again: tuple[Event, ...] = ()) -> str:
         for event in again:
             one.event(event)
         one.close()
-    return render(journal.read(one.path))
+    return render(tell(journal.read(one.path)))
 
 
 def end(code: Exit, now: str = "") -> RunFinished:
@@ -143,7 +145,7 @@ def test_a_set_up_tells_what_was_changed_and_what_was_done_here(tmp_path: Path) 
     ):
         one.event(event)
     one.close()
-    text = render(journal.read(one.path))
+    text = render(tell(journal.read(one.path)))
     assert "| server.shape | `vault` |" in text
     assert f"* `{tmp_path}/rc.conf`: the old one is kept as /etc/rc.conf.old" in text
     assert "* Keys: The keys are there." in text
@@ -159,7 +161,7 @@ def test_what_comes_next_depends_on_the_flow(tmp_path: Path) -> None:
     one.plan(MAIN, plan)
     one.event(end(Exit.DONE))
     one.close()
-    text = render(journal.read(one.path))
+    text = render(tell(journal.read(one.path)))
     assert "escrow bundle to another house" in text
     assert "ifconfig" not in text
     assert "ifconfig" in report(tmp_path / "other", end(Exit.DONE))

@@ -20,8 +20,8 @@ def transfer_steps(choices: Choices) -> tuple[Step, ...]:
         return (_transfer(choices, _in_one(choices), _WHOLE),)
     send = " ".join(("zfs send", *_options(choices)))
     why = (
-        f"One dataset after the other: {send} there, zfs receive -s -u here. Each stream goes on "
-        "where it was cut, and what is finished is never sent again. Nothing is mounted."
+        f"Dataset by dataset: {send} there, zfs receive -s -u here. What was cut goes on, what is "
+        "finished is never sent again, and nothing is mounted."
     )
     return (*_writing(choices), _transfer(choices, _in_pieces(choices), why))
 

@@ -21,7 +21,7 @@ from zrwizard.preview.printing import counted, encoded, end_line, line, say, wri
 from zrwizard.preview.relate import Relation, relate
 from zrwizard.preview.session import Door, Session, opened
 from zrwizard.preview.verdict import DIFFERENT, SAME, TROUBLE
-from zrwizard.report.markdown import size
+from zrwizard.report.words import size
 from zrwizard.shell.readonly import ReadOnly
 
 _NAMED = 5

@@ -25,7 +25,7 @@ from zrwizard.preview.records import Counts, Fact, Note, word
 from zrwizard.preview.store import UNKNOWN
 from zrwizard.preview.summary import Line, summarise
 from zrwizard.preview.tree import ROOT, Tree
-from zrwizard.report.markdown import size
+from zrwizard.report.words import size
 
 TYPES = {
     "F": "file",

@@ -18,7 +18,7 @@ from zrwizard.preview.inventory import Inventory
 from zrwizard.preview.printing import say
 from zrwizard.preview.session import Session
 from zrwizard.preview.verdict import TROUBLE
-from zrwizard.report.markdown import size
+from zrwizard.report.words import size
 from zrwizard.run.events import Exit
 
 _EVERY = 0.5

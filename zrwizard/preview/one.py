@@ -27,7 +27,7 @@ from zrwizard.preview.printing import (
 )
 from zrwizard.preview.session import Session, opened
 from zrwizard.preview.verdict import TROUBLE, Verdict, settled, settling
-from zrwizard.report.markdown import size
+from zrwizard.report.words import size
 from zrwizard.run.events import Exit
 from zrwizard.shell.readonly import NotReadOnly
 

@@ -26,7 +26,7 @@ from zrwizard.preview.events import (
     Told,
 )
 from zrwizard.preview.export import change_record, path_fields
-from zrwizard.report.markdown import size
+from zrwizard.report.words import size
 
 _OUT = 1
 

@@ -143,13 +143,17 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
-    """The run is over. `report` is the path of the Markdown report, empty where none."""
+    """The run is over. `report` and `page` are the paths of the report as Markdown and as HTML.
+
+    Both are empty where there is none.
+    """
 
     exit: int
     summary: str
     now: str
     report: str
     seconds: float
+    page: str = ""
 
 
 Event = (

@@ -24,6 +24,9 @@ FORMAT = "zrwizard-journal-1"
 MAIN = "main"
 """The part under which the reviewed plan is kept; preparations use their mark."""
 _SAVED_PROGRESS = 30.0
+"""Seconds between two kept moments of a long transfer."""
+_SAVED_PART = 60.0
+"""Of a young one each moment is kept that comes after a 60th of its age: a few hundred at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,8 @@ class Journal:
         self._secrets = secrets
         self._begun: set[tuple[str, str]] = set()
         self._done: set[tuple[str, str]] = set()
-        self._last_progress = 0.0
+        self._progress = ("", 0.0, 0.0)
+        """Of the running transfer: its step, when it was heard of first, and when it was kept."""
         state.make_private(path.parent)
         torn = path.exists() and not _ends_whole(path)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, state.PRIVATE_FILE)
@@ -123,13 +127,21 @@ class Journal:
         self.sync()
 
     def event(self, event: events.Event) -> None:
-        """Keep an event; of progress only one every half minute, for the report."""
-        if isinstance(event, events.Progress):
-            now = time.monotonic()
-            if event.fraction != 1.0 and now - self._last_progress < _SAVED_PROGRESS:
-                return
-            self._last_progress = now
-        self._put({"kind": "event", "what": events.to_dict(event)})
+        """Keep an event; of progress only what the report needs."""
+        if not isinstance(event, events.Progress) or self._is_due(event):
+            self._put({"kind": "event", "what": events.to_dict(event)})
+
+    def _is_due(self, event: events.Progress) -> bool:
+        now = time.monotonic()
+        step, first, kept = self._progress
+        if step != event.step:
+            first = kept = now
+        elif event.fraction != 1.0:
+            if now - kept < min(_SAVED_PROGRESS, max(1.0, (now - first) / _SAVED_PART)):
+                return False
+            kept = now
+        self._progress = (event.step, first, kept)
+        return True
 
     def end(self, code: int) -> None:
         """Write down how the run ended."""

@@ -1,0 +1,1 @@
+"""A tree over ssh between two machines: ours beside `zfs send -R | zfs receive` by hand."""
