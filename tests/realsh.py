@@ -160,7 +160,9 @@ class RealShell:
             except ProcessLookupError:
                 return
 
-    def leave(self, text: str, *, until: str, timeout: float) -> str:
+    def leave(
+        self, text: str, *, until: str, timeout: float, secret: Secret | None = None
+    ) -> str:
         self._fall(text)
         self.left.append(text)
         return f"screen after {text}: {until}"

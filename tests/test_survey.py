@@ -96,7 +96,9 @@ class Recorded:
     def stop_job(self, name: str) -> None:
         raise AssertionError("a survey starts nothing")
 
-    def leave(self, text: str, *, until: str, timeout: float) -> str:
+    def leave(
+        self, text: str, *, until: str, timeout: float, secret: Secret | None = None
+    ) -> str:
         raise AssertionError("a survey leaves nothing")
 
     def close(self) -> None:

@@ -53,7 +53,7 @@ def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     rehearse.add_argument(
         "flow",
         nargs="?",
-        choices=(RESTORE, f"{RESTORE}-mirror", SERVER, "preview"),
+        choices=(RESTORE, f"{RESTORE}-mirror", f"{RESTORE}-encrypted", SERVER, "preview"),
         default=RESTORE,
     )
     _add_output(rehearse)

@@ -113,12 +113,14 @@ class Transfer:
 class Leave:
     """The target goes away by `text`; then watch the console until `until` or `timeout` seconds.
 
-    `until` is "login" (it boots and asks for a login) or "down" (power off).
+    `until` is "login" (it boots and asks for a login) or "down" (power off). `secret` is typed
+    where loader or kernel ask for a passphrase on the way.
     """
 
     text: str
     until: str
     timeout: float = 600.0
+    secret: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ def words(made: Rehearsal) -> tuple[tuple[str, str], ...]:
         ("password there", made.scenario.password),
         ("its host key", told["server.host_key"]),
         *_disk_words(made),
+        *_passphrase_words(made),
     )
 
 
@@ -74,6 +75,11 @@ def _disk_words(made: Rehearsal) -> tuple[tuple[str, str], ...]:
     if not made.scenario.layout:
         return (("disk to erase", listed),)
     return (("disks to erase", listed), ("layout", made.scenario.layout))
+
+
+def _passphrase_words(made: Rehearsal) -> tuple[tuple[str, str], ...]:
+    phrase = made.scenario.disk_passphrase
+    return (("encrypt with geli, passphrase", phrase),) if phrase else ()
 
 
 def _disk_answers(made: Rehearsal) -> dict[str, str]:
@@ -106,6 +112,7 @@ def answers(made: Rehearsal) -> Answers:
             **_disk_answers(made),
             "target.swap": "2g",
             "target.pool": "zroot",
+            "target.geli": "yes" if made.scenario.disk_passphrase else "no",
             "finish.action": "reboot",
         }
     )
@@ -217,6 +224,8 @@ def give(made: Rehearsal, secrets: Secrets) -> None:
         return
     secrets.add(Secret("server", made.scenario.password))
     secrets.add(Secret("console", made.scenario.root_password))
+    if made.scenario.disk_passphrase:
+        secrets.add(Secret("disk-passphrase", made.scenario.disk_passphrase))
 
 
 def operator(

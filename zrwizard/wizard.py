@@ -40,6 +40,7 @@ from zrwizard.plan import Plan, Problem
 from zrwizard.report import markdown, page
 from zrwizard.report.story import tell
 from zrwizard.run import crash, journal, state
+from zrwizard.run.beside import Beside
 from zrwizard.run.events import Event, Exit, Note, RunFinished
 from zrwizard.run.executor import Run
 from zrwizard.run.journal import MAIN, Journal, Unfinished
@@ -331,7 +332,7 @@ class Wizard:
             self._cancel,
             confirmed,
             more_secrets=self._more_secrets,
-            operator=self._operator,
+            operator=self._operator or Beside(self._journal.directory),
             resumed=resumed,
             interval=self._interval,
             hold=self._hold,

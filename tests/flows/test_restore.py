@@ -97,6 +97,7 @@ def test_questions_come_in_order_and_each_is_asked_once() -> None:
         "target.disk",
         "target.swap",
         "target.pool",
+        "target.geli",
         "finish.action",
     ]
     assert pages == sorted(pages, key=["network", "login", "source", "disks", "layout"].index)

@@ -35,6 +35,7 @@ ANSWERS = {
     "target.disk": "ZRDISK0001",
     "target.swap": "512m",
     "target.pool": "zroot",
+    "target.geli": "no",
     "finish.action": "reboot",
 }
 

@@ -109,7 +109,9 @@ class BackShell:
     def stop_job(self, name: str) -> None:
         raise AssertionError(f"there is no job {name}")
 
-    def leave(self, text: str, *, until: str, timeout: float) -> str:
+    def leave(
+        self, text: str, *, until: str, timeout: float, secret: Secret | None = None
+    ) -> str:
         raise AssertionError(f"nobody leaves: {text} {until}")
 
     def close(self) -> None:

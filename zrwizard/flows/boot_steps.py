@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zrwizard.flows import disk_steps, shtext
+from zrwizard.flows import disk_steps, geli_steps, shtext
 from zrwizard.flows.choices import Choices, Place
 from zrwizard.flows.disk_steps import guard, only_our_rows
 from zrwizard.flows.pool_steps import (
@@ -27,6 +27,7 @@ def boot_steps(choices: Choices) -> tuple[Step, ...]:
     return (
         _canmount(choices),
         _mountpoint(choices),
+        *([geli_steps.loader_step(choices, boot_environment(choices))] * choices.encrypted),
         _mount(choices),
         *(_boot_code(choices, place) for place in choices.every),
         *(_efi_loader(choices, place) for place in choices.every),
@@ -303,6 +304,15 @@ def proof_steps(choices: Choices) -> tuple[Step, ...]:
                 vdevs_are_there(choices),
             ),
         )
+    if choices.encrypted:
+        checks += (
+            (
+                "geli",
+                "Loader and kernel will ask for the passphrase",
+                "Without these flags an encrypted disk is left alone at the start.",
+                geli_steps.proof_of_flags(choices),
+            ),
+        )
     return tuple(
         Step(
             id=f"prove-{id}",
@@ -359,6 +369,8 @@ def finish_steps(choices: Choices) -> tuple[Step, ...]:
             proof=f"! {imported} || " + shtext.refuse(f"The pool {pool} is still imported."),
         ),
     ]
+    if choices.encrypted:
+        steps += geli_steps.closing_steps(choices)
     return (*steps, *_leave(choices))
 
 
@@ -378,7 +390,9 @@ def _leave(choices: Choices) -> list[Step]:
             phase=Phase.FINISH,
             title=title,
             why=why,
-            action=Leave(text, until),
+            action=Leave(text, until, secret=geli_steps.PASSPHRASE)
+            if choices.encrypted and until == "login"
+            else Leave(text, until),
             danger=Danger.CHANGES,
         )
     ]

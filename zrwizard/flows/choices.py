@@ -138,6 +138,7 @@ class Choices:
     boot_files: frozenset[str]
     boot_method: str
     finish: str
+    encrypted: bool = False
 
     @property
     def every(self) -> tuple[Place, ...]:

@@ -7,9 +7,9 @@ pool exists, no imported pool at all may lie on the disk.
 from __future__ import annotations
 
 from zrwizard.facts import Use
-from zrwizard.flows import shtext
+from zrwizard.flows import sealing, shtext
 from zrwizard.flows.choices import Choices, Place
-from zrwizard.freebsd import gpart, kld, mount, sh, size, zpool
+from zrwizard.freebsd import geli, gpart, kld, mount, sh, size, zpool
 from zrwizard.freebsd.gpart import Entry
 from zrwizard.plan import Command, Danger, Phase, Step
 
@@ -29,8 +29,8 @@ def disk_steps(choices: Choices) -> tuple[Step, ...]:
     All old tables go before the first new one comes: a label must never mean two partitions.
     """
     return (
-        _module(),
-        _pool_again(choices),
+        _module("zfs", "zfs", "Load ZFS"),
+        *([_module("geom_eli", "g_eli", "Load geli")] if choices.encrypted else [again(choices)]),
         *_all_there(choices),
         *(step for place in choices.every for step in _old_labels(choices, place)),
         *(step for place in choices.every for step in _old_table(choices, place)),
@@ -70,20 +70,21 @@ def _past(choices: Choices) -> str:
     )
 
 
-def _module() -> Step:
+def _module(file: str, module: str, title: str) -> Step:
     return Step(
-        id="zfs-module",
+        id="zfs-module" if file == "zfs" else "geli-module",
         phase=Phase.DISK,
-        title="Load ZFS",
+        title=title,
         why="Everything below needs it; loading it now keeps its messages out of other answers.",
-        action=Command(kld.load("zfs"), timeout=60),
+        action=Command(kld.load(file), timeout=60),
         danger=Danger.CHANGES,
-        look=kld.is_loaded("zfs"),
-        proof=kld.is_loaded("zfs"),
+        look=kld.is_loaded(module),
+        proof=kld.is_loaded(module),
     )
 
 
-def _pool_again(choices: Choices) -> Step:
+def again(choices: Choices) -> Step:
+    """Return the step that takes up the pool of this run; an encrypted one after it was opened."""
     ours = shtext.scan_for_ours(choices.token)
     return Step(
         id="pool-again",
@@ -217,6 +218,13 @@ def _partition(choices: Choices, place: Place, entry: Entry) -> Step:
     bytes_ = place.sizes[place.entries.index(entry)]
     there = shtext.has_row(name, entry)
     length = size.human(entry.sectors * place.layout.sectorsize)
+    label = f"gpt/{entry.label}"
+    # What an older system encrypted in the same place would be taken for ours.
+    clear = (
+        f" && {{ ! {sealing.is_sealed(label)} || {geli.clear(label)}; }}"
+        if choices.encrypted and entry.type == "freebsd-zfs"
+        else ""
+    )
     return Step(
         id=choices.step_id(f"partition-{entry.index}", place),
         phase=Phase.DISK,
@@ -231,6 +239,7 @@ def _partition(choices: Choices, place: Place, entry: Entry) -> Step:
                 align=ALIGN_BOOT if entry.type == "freebsd-boot" else ALIGN,
                 bytes=bytes_,
             )
+            + clear
         ),
         danger=Danger.ERASES,
         look=there,

@@ -22,7 +22,8 @@ def pool_steps(choices: Choices) -> tuple[Step, ...]:
     if choices.compatibility:
         options["compatibility"] = choices.compatibility
     options["comment"] = shtext.mark(token)
-    devices = [f"gpt/{entry.label}" for entry in entries]
+    inside = ".eli" if choices.encrypted else ""
+    devices = [f"gpt/{entry.label}{inside}" for entry in entries]
     count = len(choices.places)
     create = zpool.create(
         pool,
@@ -91,7 +92,8 @@ def _aliases(choices: Choices) -> dict[str, tuple[str, ...]]:
         names = [f"/dev/gpt/{entry.label}", f"/dev/{gpart.partition(place.disk.name, entry.index)}"]
         if re.fullmatch(r"[\w.-]+", place.disk.disk.ident or "", re.ASCII):
             names.append(f"/dev/diskid/DISK-{place.disk.disk.ident}p{entry.index}")
-        found[entry.label] = tuple(names)
+        inside = ".eli" if choices.encrypted else ""
+        found[entry.label] = tuple(name + inside for name in names)
     return found
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from zrwizard.facts import Facts, TargetFacts
 from zrwizard.flows import (
     ask_disk,
+    ask_geli,
     ask_network,
     ask_several,
     ask_source,
@@ -19,7 +20,8 @@ from zrwizard.flows.asking import Due, Talk
 from zrwizard.flows.base import Flow
 from zrwizard.flows.boot_steps import boot_steps, finish_steps, proof_steps
 from zrwizard.flows.choices import Choices
-from zrwizard.flows.disk_steps import disk_steps, medium_has_boot_code, medium_has_loader
+from zrwizard.flows.disk_steps import again, disk_steps, medium_has_boot_code, medium_has_loader
+from zrwizard.flows.geli_steps import encryption_steps
 from zrwizard.flows.moves import Answers, Key, Look, Move, Prepare, Review, Stuck
 from zrwizard.flows.pool_steps import pool_steps
 from zrwizard.flows.prepare_steps import login_steps, network_steps
@@ -116,6 +118,13 @@ KEYS = (
     ),
     Key("target.swap", "Size of the swap partition; 0 for none.", "2g", "2g"),
     Key("target.pool", "Name of the new pool.", "zroot", "zroot"),
+    Key(
+        "target.geli",
+        "yes to encrypt the pool's partitions with geli (secret `disk-passphrase`, asked for at "
+        "every start), or no.",
+        "no",
+        "no",
+    ),
     Key("finish.action", "At the end: reboot, poweroff or stay.", "poweroff", "reboot"),
 )
 
@@ -152,6 +161,7 @@ def _plan(talk: Talk) -> Plan:
     fitted = ask_source.release(talk, target)
     placed = ask_several.placement(talk, target, ask_transfer.room_for(source, carriage))
     pool = ask_disk.pool(talk, target, ask_transfer.longest(source))
+    encrypted = ask_geli.encrypted(talk)
     choices = Choices(
         token=facts.token,
         home=facts.home,
@@ -169,6 +179,7 @@ def _plan(talk: Talk) -> Plan:
         boot_files=target.boot_files,
         boot_method=target.boot_method,
         finish=ask_disk.finish(talk),
+        encrypted=encrypted,
     )
     return build(choices, target, ask_several.size_note(placed))
 
@@ -199,6 +210,7 @@ def build(choices: Choices, target: TargetFacts, warnings: tuple[str, ...] = ())
         *network_steps(choices.network, login.session.host, login.session.port),
         *login_steps(login, finished=done),
         *disk_steps(choices),
+        *((*encryption_steps(choices), again(choices)) if choices.encrypted else ()),
         *pool_steps(choices),
         *transfer_steps(choices),
         *boot_steps(choices),

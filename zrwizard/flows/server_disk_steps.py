@@ -7,12 +7,12 @@ again. Each step that erases carries a guard that looks at the disk's identity o
 from __future__ import annotations
 
 from zrwizard.facts import Use
-from zrwizard.flows import server_shtext, server_told, shtext
+from zrwizard.flows import sealing, server_shtext, server_told, shtext
 from zrwizard.flows.disk_steps import ALIGN
 from zrwizard.flows.server_choices import Plans, Vessel
 from zrwizard.freebsd import geli, gpart, host, kld, sh, size, zpool
 from zrwizard.freebsd.gpart import Entry
-from zrwizard.plan import Command, Danger, Feed, Fetch, Local, Phase, Step
+from zrwizard.plan import Command, Danger, Feed, Local, Phase, Step
 
 KEY = "geli-key"
 """The name of the secret that opens the disk; it rests with the keyring."""
@@ -356,33 +356,5 @@ def _encryption(plans: Plans) -> list[Step]:
             ),
             look=f"{past} || {server_shtext.is_attached(vessel)}",
         ),
-        Step(
-            id="metadata",
-            phase=Phase.DISK,
-            title="Save the disk's geli metadata",
-            why="They stand in the disk's last sector only, and without them the key opens "
-            "nothing. They are no secret.",
-            action=Command(f"rm -f {sh.quote(copy)} && {geli.backup(provider, copy)}"),
-            danger=Danger.CHANGES,
-            look=past,
-            proof=sh.is_file(copy),
-        ),
-        Step(
-            id="metadata-fetch",
-            phase=Phase.DISK,
-            title="Bring them to this machine, beside the key",
-            why="There they go into the escrow bundle with it.",
-            action=Fetch(copy, METADATA),
-            danger=Danger.CHANGES,
-            look=past,
-        ),
-        Step(
-            id="metadata-forget",
-            phase=Phase.DISK,
-            title="Remove the copy",
-            why="Nothing of the keys stays behind.",
-            action=Command(f"rm -f {sh.quote(copy)}"),
-            danger=Danger.CHANGES,
-            proof=f"[ ! -e {sh.quote(copy)} ]",
-        ),
+        *sealing.metadata_steps(provider, copy, METADATA, past, whose="the disk's", keep="key"),
     ]

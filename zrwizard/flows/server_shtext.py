@@ -5,7 +5,7 @@ Status 0 is yes, a sentence on stderr says why not. Only `zrwizard.freebsd.sh` q
 
 from __future__ import annotations
 
-from zrwizard.flows import shtext
+from zrwizard.flows import sealing, shtext
 from zrwizard.flows.server_choices import Vessel
 from zrwizard.freebsd import dd, geli, gpart, sh, zpool
 
@@ -53,16 +53,12 @@ def nothing_attached(vessel: Vessel) -> str:
 
 def is_sealed(vessel: Vessel) -> str:
     """Succeeds if the provider carries geli metadata, readable or not by our key."""
-    return f"geli dump {sh.quote(vessel.provider)} >/dev/null 2>&1"
+    return sealing.is_sealed(vessel.provider)
 
 
 def has_no_seal(vessel: Vessel) -> str:
     """Leaves with 1 if the provider carries geli metadata already."""
-    return (
-        f"if {is_sealed(vessel)}; then "
-        + shtext.refuse(f"{vessel.provider} is encrypted with geli already, and not by this run.")
-        + "; fi"
-    )
+    return sealing.has_no_seal(vessel.provider)
 
 
 def is_sealed_as_planned(vessel: Vessel) -> str:
@@ -70,15 +66,7 @@ def is_sealed_as_planned(vessel: Vessel) -> str:
 
     Only metadata that appeared since the step began are looked at, for its guard refuses others.
     """
-    wanted = {
-        "ealgo": "AES-XTS",
-        "keylen": str(geli.KEY_BITS),
-        "sectorsize": str(geli.SECTOR),
-        "iterations": "-1",
-    }
-    tests = " && ".join(f'v["{key}"] == "{value}"' for key, value in wanted.items())
-    program = f'{{ sub(/:$/, "", $1); v[$1] = $2 }} END {{ exit !({tests}) }}'
-    return f"geli dump {sh.quote(vessel.provider)} 2>/dev/null | awk {sh.quote(program)}"
+    return sealing.has_metadata(vessel.provider, {"iterations": "-1"})
 
 
 def has_metadata(vessel: Vessel, home: str) -> str:

@@ -112,7 +112,8 @@ def in_no_other_pool(disk: DiskFacts, labels: Iterable[str], pool: str | None = 
     name = disk.name
     known = {entry.label for entry in disk.table.entries if entry.label} if disk.table else set()
     words = [f"/dev/{name}", f"/dev/{name}.eli"]
-    words += [f"/dev/gpt/{label}" for label in sorted(known | set(labels))]
+    plain = {f"/dev/gpt/{label.removesuffix('.eli')}" for label in known | set(labels)}
+    words += sorted(plain | {f"{name}.eli" for name in plain})
     patterns = "|".join([*map(sh.quote, words), f"/dev/{name}[ps][0-9]*"])
     if disk.disk.ident:
         patterns += "|" + sh.quote(f"/dev/diskid/DISK-{disk.disk.ident}") + "*"

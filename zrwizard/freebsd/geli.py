@@ -14,6 +14,8 @@ from .errors import Diagnosis, ParseError, diagnose, rule
 TOOL = "geli"
 SECTOR = 4096
 KEY_BITS = 256
+ASKED_AT_BOOT = 0x82
+"""The flags that `init -b -g` sets: BOOT (the kernel asks) and GELIBOOT (the loader may)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,29 @@ def init(provider: str) -> str:
         *("geli", "init", "-s", str(SECTOR), "-l", str(KEY_BITS)),
         *("-P", "-K", "-", "-B", "none", provider),
     )
+
+
+def init_passphrase(provider: str) -> str:
+    """Command: encrypt `provider` anew for a start of the machine, with a passphrase on stdin."""
+    return sh.command(
+        *("geli", "init", "-b", "-g", "-e", "AES-XTS", "-l", str(KEY_BITS), "-s", str(SECTOR)),
+        *("-J", "-", "-B", "none", provider),
+    )
+
+
+def attach_passphrase(provider: str) -> str:
+    """Command: open `provider` with the passphrase on stdin."""
+    return sh.command("geli", "attach", "-j", "-", provider)
+
+
+def try_passphrase(provider: str) -> str:
+    """Command: succeeds if the passphrase on stdin opens `provider`; attaches nothing."""
+    return sh.command("geli", "attach", "-C", "-j", "-", provider)
+
+
+def clear(provider: str) -> str:
+    """Command: wipe the metadata of a provider that is not attached."""
+    return sh.command("geli", "clear", provider)
 
 
 def attach(provider: str) -> str:

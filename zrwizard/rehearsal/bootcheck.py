@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from zrwizard.rehearsal.geli import BOOT, GELIBOOT, Geli
 from zrwizard.rehearsal.hardware import Disk
 from zrwizard.rehearsal.machine import Machine, Mount, Where
 from zrwizard.rehearsal.medium import HOST_ID, KNOWN_CODE
@@ -58,10 +59,40 @@ def boot_disk(machine: Machine) -> Disk | None:
 def _pool_on(machine: Machine, disk: Disk) -> Pool | None:
     for where in machine.places():
         if where.disk is disk and where.part is not None and where.part.kind == "freebsd-zfs":
-            pool = where.content.pool
+            lock = where.content.geli
+            inner = lock.inner.contents.get(0) if lock is not None else where.content
+            pool = inner.pool if inner is not None else None
             if pool is not None and not pool.destroyed:
                 return pool
     return None
+
+
+def lock_on(machine: Machine, disk: Disk) -> tuple[Where, Geli] | None:
+    """The encrypted partition for the pool on a disk, with its metadata; None where it is plain."""
+    for where in machine.places():
+        if where.disk is disk and where.part is not None and where.part.kind == "freebsd-zfs":
+            geli = where.content.geli
+            if geli is not None:
+                return where, geli
+    return None
+
+
+def _lock_reasons(machine: Machine, disk: Disk, pool: Pool) -> list[str]:
+    """What stops loader and kernel from asking for the passphrase of an encrypted disk."""
+    found = lock_on(machine, disk)
+    if found is None:
+        return []
+    where, geli = found
+    reasons = [
+        f"{where.name} is encrypted without the flag {word}"
+        for bit, word in ((BOOT, "BOOT"), (GELIBOOT, "GELIBOOT"))
+        if not geli.flags & bit
+    ]
+    ds = pool.datasets.get(pool.props.get("bootfs", "").partition("/")[2])
+    conf = (ds.files.get("boot/loader.conf") or b"") if ds is not None else b""
+    if not re.search(rb'^geom_eli_load="?YES"?', conf, re.MULTILINE | re.IGNORECASE):
+        reasons.append("/boot/loader.conf does not load geom_eli")
+    return reasons
 
 
 def firmware_reasons(machine: Machine, disk: Disk) -> tuple[list[str], list[str]]:
@@ -152,7 +183,10 @@ def would_boot(machine: Machine) -> list[str]:
         reasons = bios + [r for r in uefi if r not in bios]
         return [*reasons, f"{first.name} has no freebsd-zfs partition with a pool"]
     reasons = []
-    for name in dict.fromkeys([first.name, *(member.disk for member in pool.devices)]):
+    reasons += _lock_reasons(machine, first, pool)
+    inside = {w.content.geli.inner.name: w.disk.name for w in machine.places() if w.content.geli}
+    members = (inside.get(member.disk, member.disk) for member in pool.devices)
+    for name in dict.fromkeys([first.name, *members]):
         disk = machine.disk(name)
         if disk is None:
             reasons.append(f"{name} is not in the machine")
@@ -176,7 +210,7 @@ def boot_plan(machine: Machine) -> BootPlan:
         return BootPlan("no loader" if disk.table.pmbr else "no code")
     pool = _pool_on(machine, disk)
     bootfs = pool.props.get("bootfs", "") if pool else ""
-    fatal = system_reasons(pool) if pool else ["no pool"]
+    fatal = system_reasons(pool) + _lock_reasons(machine, disk, pool) if pool else ["no pool"]
     if pool is not None and health(machine, pool) == "UNAVAIL":
         fatal.append("devices of the pool are missing")
     fatal = [r for r in fatal if "mount over" not in r]

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from zrwizard.rehearsal import boottext
+from zrwizard.rehearsal.geli import GELIBOOT, Attached, Keys
 from zrwizard.rehearsal.machine import Machine
 from zrwizard.rehearsal.prompt import Prompt
 from zrwizard.rehearsal.scenario import Scenario, Start
@@ -16,6 +18,7 @@ from zrwizard.rehearsal.tty import Tty
 
 ENTER = (0x0A, 0x0D)
 ESC = 0x1B
+LOADER_TRIES = 3
 
 
 class Console:
@@ -234,12 +237,37 @@ class Console:
 
     # The restored disk
 
+    async def _unlocked(self) -> bool:
+        """The loader asks for the passphrase of an encrypted disk, a few times at most."""
+        from zrwizard.rehearsal.bootcheck import boot_disk, lock_on  # noqa: PLC0415 - as below
+
+        disk = boot_disk(self.machine)
+        found = lock_on(self.machine, disk) if disk is not None else None
+        if found is None or not found[1].flags & GELIBOOT:
+            return True
+        where, geli = found
+        part = where.part.index if where.part is not None else 0
+        self.state = "passphrase"
+        for _ in range(LOADER_TRIES):
+            given = await self.tty.secret(f"GELI Passphrase for disk0p{part}: ")
+            await self.clock.sleep(1.0)
+            slot = geli.opens(Keys(passphrase=given).joined())
+            if slot is not None:
+                inner = Attached(geli, where.disk, where.offset, where.name, slot)
+                self.machine.attached[:] = [inner]
+                self.state = "booting"
+                return True
+            self.tty.write(b"GELI: wrong passphrase\n")
+        return False
+
     async def _boot_disk(self) -> bool:
         """Try the hard disk first, as `-boot order=cd` does; False: the medium boots next."""
         from zrwizard.rehearsal.bootcheck import boot_plan  # noqa: PLC0415 - needs Machine
 
         plan = boot_plan(self.machine)
         self.state = "booting"
+        if plan.stage in ("no system", "boots") and not await self._unlocked():
+            plan = replace(plan, stage="no system")
         if plan.stage == "no code":
             self.tty.raw(boottext.nothing_boots())
             return False

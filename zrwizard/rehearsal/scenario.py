@@ -60,6 +60,8 @@ class Scenario:
     """How the pool is to lie over the disks, where there are several."""
     spares: int = 0
     """How many of the further disks, the last ones, are to be spares."""
+    disk_passphrase: str = ""
+    """With what the pool's disks are to be encrypted, empty for not at all."""
     disk_in_use: bool = False
     old_pool_on_disk: bool = False
     trap_disk: bool = True
@@ -136,6 +138,11 @@ SCENARIOS: dict[str, Scenario] = {
             name="restore-mirror",
             more_disks=((8 << 30, "ZRDISK0002"),),
             layout="mirror",
+        ),
+        replace(
+            _RESTORE,
+            name="restore-encrypted",
+            disk_passphrase="practice-disk",  # noqa: S106 - printed in the rehearsal's help
         ),
         replace(_RESTORE, name="link-cut", cuts=(Cut(40 << 20), Cut(300 << 20), Cut(1 << 20))),
         replace(_RESTORE, name="link-hangs", cuts=(Cut(100 << 20, hang=600),)),

@@ -187,6 +187,7 @@ def power_cycle(machine: Machine) -> None:
     machine.masters.clear()
     machine.fifos.clear()
     machine.swaps.clear()
+    machine.attached.clear()
     machine.modules[:] = ["kernel"]
     machine.gateway = machine.route_nic = ""
     for card in machine.nics:

@@ -77,7 +77,8 @@ def there(m: Machine, pool: Pool, member: Member) -> bool:
     """Is the device in the machine, with the pool's label on it? A pool's only one always is."""
     if len(pool.devices) == 1:
         return True
-    disk = m.disk(member.disk)
+    inner = next((a.geli.inner for a in m.attached if a.name == member.disk), None)
+    disk = inner or m.disk(member.disk)
     content = disk.contents.get(member.offset) if disk is not None else None
     return content is not None and content.pool is pool
 

@@ -301,7 +301,10 @@ class Actor:
 
     def _leave(self, step: Step, action: Leave) -> None:
         self._teller.emit(Typed(step.id, "act", action.text))
-        screen = self._teller.shell.leave(action.text, until=action.until, timeout=action.timeout)
+        secret = self._secret(action.secret) if action.secret else None
+        screen = self._teller.shell.leave(
+            action.text, until=action.until, timeout=action.timeout, secret=secret
+        )
         self._teller.emit(Answered(step.id, "act", 0, cut(screen.rstrip()), 0.0))
 
 

@@ -121,10 +121,11 @@ class Shell(Protocol):
         """Terminate the detached job `name` and what it started; silent where it is gone."""
         ...
 
-    def leave(self, text: str, *, until: str, timeout: float) -> str:
+    def leave(self, text: str, *, until: str, timeout: float, secret: Secret | None = None) -> str:
         """Type `text` (reboot, poweroff), watch the console; return the last screen seen.
 
-        `until` is "login" or "down". Raises `NoAnswer` when it is not seen within `timeout`.
+        `until` is "login" or "down". `secret` is typed once into each passphrase prompt, three
+        times at most. Raises `NoAnswer` when the goal is not seen within `timeout`, and `Refused`.
         """
         ...
 

@@ -307,18 +307,18 @@ class ShellSession:
 
     # -- going away, by hand ------------------------------------------------------------------
 
-    def leave(self, text: str, *, until: str, timeout: float) -> str:
+    def leave(self, text: str, *, until: str, timeout: float, secret: Secret | None = None) -> str:
         """Type `text`, which takes the machine away; watch until `until`; see `Shell.leave`."""
         with self._turn(text):
             self._away = True
             self.screen.reset()
             self.console.write(f"\x15zh {self.token}\r{text}\r".encode())
-            return self._watch(until, timeout)
+            return self._watch(until, timeout, secret)
 
-    def _watch(self, until: str, timeout: float) -> str:
+    def _watch(self, until: str, timeout: float, secret: Secret | None) -> str:
         """Follow the console; a `login:` counts only after the machine went down."""
         deadline = time.monotonic() + timeout
-        seen, down = "", False
+        seen, down, asked, typed = "", False, False, 0
         while time.monotonic() < deadline:
             try:
                 data = self.console.read(1.0)
@@ -327,6 +327,7 @@ class ShellSession:
                     return self.screen.text()
                 raise
             if data:
+                asked = True
                 self.screen.feed(data)
                 if SIZE_QUERY in data:
                     self.console.write(SIZE_REPLY)
@@ -339,6 +340,15 @@ class ShellSession:
             state = self.screen.state()
             if until == "down" and down:
                 return self.screen.text()
+            if secret is not None and down and asked and state is State.PASSPHRASE:
+                if typed == _PASSPHRASES:
+                    raise Refused(
+                        f"The passphrase was typed {typed} times, and the machine asks again.",
+                        "Everything is restored: type the right passphrase on its console.",
+                    )
+                asked, typed = False, typed + 1
+                self.console.write_secret(secret)
+                continue
             if until == "login" and down and state is State.LOGIN:
                 self._on_state("login prompt")
                 return self.screen.text()
@@ -424,4 +434,5 @@ def _silent(_done: int, _all: int) -> None:
     return None
 
 
+_PASSPHRASES = 3
 _GOAL = {"login": "up again", "down": "switched off"}
