@@ -154,7 +154,7 @@ def _act(action: Action) -> str:
         case Edit():
             return edits.script(action)
         case Fetch(path=path, name=name):
-            what = f"Copy {path} from here to {name}, beside the keys there (chmod 600). cksum:"
+            what = f"Copy {path} from here to {name} on your own machine (chmod 600). cksum:"
             return _elsewhere(what, f"cksum < {sh.quote(path)} || exit 1")
         case Send(name=name, path=path, mode=mode):
             what = f"Copy {name}, beside the keys there, to {path} here."
@@ -258,7 +258,7 @@ def _by_hand(action: Action) -> tuple[str, str, str]:
 def _here(action: Fetch | Send | Local) -> str:
     match action:
         case Fetch(path=path, name=name):
-            return f"# copy {path} of the target to {name}, beside the keys (chmod 600)"
+            return f"# copy {path} of the target to {name} on your own machine (chmod 600)"
         case Send(name=name, path=path, mode=mode):
             return f"# copy {name}, beside the keys, to {path} on the target (chmod {mode:o})"
         case Local(text=text):

@@ -152,7 +152,10 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Copy the target's file `path` to the operator's machine, as `name` beside the keys (0600)."""
+    """Copy the target's file `path` to the operator's machine (0600).
+
+    There it is `name`, beside the keys, or beside the run's journal where the flow has none.
+    """
 
     path: str
     name: str
@@ -329,7 +332,7 @@ def typed_text(action: Action) -> str:
         case Edit():
             return difference(action)
         case Fetch(path=path, name=name):
-            return f"copy {path} to {name}, beside the keys on this machine"
+            return f"copy {path} to this machine, as {name} (mode 0600)"
         case Send(name=name, path=path, mode=mode):
             return f"copy {name}, beside the keys on this machine, to {path} (mode {mode:04o})"
         case Local(text=text):

@@ -2,7 +2,7 @@
 
 `mode/cuts` has byte numbers, one a line: the next stream ends after the first of them, which is
 then used up. `mode/hang` is such a number too: there the stream stops and nobody answers, until
-the connection's master is ended; with `mode/stuck` all but that stream goes on. `mode/refuse` and
+the connection's master is ended; with `mode/still` all but that stream goes on. `mode/refuse` and
 `mode/hostkey` end every connection at once.
 """
 
@@ -107,8 +107,8 @@ def main(words):
         os.execvpe("sh", ["sh", "-c", command], environ)  # noqa: S606
     import subprocess
 
-    cut, stall, stuck = first("cuts"), first("hang"), first("stuck")
-    stall = stuck if stuck is not None else stall
+    cut, stall, still = first("cuts"), first("hang"), first("still")
+    stall = still if still is not None else stall
     limit = cut if cut is not None else stall
     pipes = {"stdout": subprocess.PIPE} if sending else {"stdin": subprocess.PIPE}
     child = subprocess.Popen(["sh", "-c", "exec " + command], env=environ, **pipes)
@@ -123,7 +123,7 @@ def main(words):
         sys.exit(child.wait() if receiving else 255)
     if not cut_off:
         sys.exit(child.wait())
-    while stuck is not None:
+    while still is not None:
         time.sleep(1)
     if stall is not None:
         note("mode/hung", "1")

@@ -248,7 +248,7 @@ def test_a_slow_link_goes_on(make: Make) -> None:
 def test_a_stream_that_stands_still_is_begun_again(make: Make, direction: Direction) -> None:
     world = make(direction=direction, changes={"idle": 1, "stall": 3, "grace": 1})
     world.add("old", "new", a=200_000)
-    world.mode("stuck", "70000")
+    world.mode("still", "70000")
     assert world.run() is Status.COMPLETE, world.log
     assert world.missing() == []
     assert "No byte came for 3 s, though the other side answers. Again in" in world.log
@@ -259,7 +259,7 @@ def test_a_stream_that_stands_still_is_begun_again(make: Make, direction: Direct
 def test_a_stream_that_stands_still_each_time_is_not_tried_for_ever(make: Make) -> None:
     world = make(changes={"idle": 1, "stall": 2, "grace": 1})
     world.add("old", "new", a=200_000)
-    world.mode("stuck", "1\n" * 9)
+    world.mode("still", "1\n" * 9)
     assert world.run() is Status.REFUSED, world.log
     assert "failed three times" in world.log
 

@@ -135,6 +135,31 @@ def test_a_fed_command_that_fails_is_a_failed_step(bench: Bench) -> None:
     assert "no such provider" in outcome.what
 
 
+def test_a_fed_passphrase_that_is_wrong_is_asked_for_again(bench: Bench) -> None:
+    """As geli says it; three times at most, and never where it rests with the keys."""
+    opens = "grep -q '^right$' || { echo 'geli: Wrong key for gpt/zfs0.' >&2; exit 1; }"
+    bench.secrets.add(Secret("phrase", "wrong"))
+    bench.replies = ["worse", "right"]
+    assert bench.do(Feed(opens, "phrase")).exit is Exit.DONE
+    assert [name for name, problem in bench.asked if problem] == ["phrase", "phrase"]
+    bench.secrets.add(Secret("phrase", "wrong"))
+    bench.replies = ["worse", "bad", "right"]
+    outcome = bench.do(Feed(opens, "phrase"))
+    assert outcome.exit is Exit.FAILED
+    assert "Wrong key" in outcome.what
+    assert bench.replies == ["right"]
+
+
+def test_a_key_that_rests_with_the_operator_is_not_asked_for(bench: Bench) -> None:
+    assert bench.side
+    bench.side.kept["geli-key"] = KEY
+    bench.replies = ["another"]
+    refuses = "cat >/dev/null; echo 'geli: Wrong key for da0.' >&2; exit 1"
+    outcome = bench.do(Feed(refuses, "geli-key"))
+    assert outcome.exit is Exit.FAILED
+    assert bench.asked == []
+
+
 def test_a_secret_that_nobody_has_is_asked_for_and_then_missing(bench: Bench) -> None:
     bench.replies = ["typed by hand"]
     assert bench.do(Feed('grep -q "^typed by hand$"', "other")).exit is Exit.DONE

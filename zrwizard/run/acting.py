@@ -168,10 +168,14 @@ class Actor:
     # -- what has to do with the operator's own machine -------------------------------------------
 
     def _feed(self, step: Step, action: Feed) -> None:
-        secret = self._secret(action.secret)
-        result = self._teller.feed(step.id, "act", typed_text(action), action, secret)
-        if result.status != 0:
-            raise _failed(step, action.text, result)
+        for attempt in range(1, TRIES + 1):
+            secret = self._secret(action.secret)
+            result = self._teller.feed(step.id, "act", typed_text(action), action, secret)
+            if result.status == 0:
+                return
+            wrong = _WRONG.search(result.both) and self._kept(action.secret) is None
+            if attempt == TRIES or not wrong or not self._again(action.secret):
+                raise _failed(step, action.text, result)
 
     def _kept(self, name: str) -> Secret | None:
         """Return a secret that rests with the keys."""

@@ -318,7 +318,7 @@ class ShellSession:
     def _watch(self, until: str, timeout: float, secret: Secret | None) -> str:
         """Follow the console; a `login:` counts only after the machine went down."""
         deadline = time.monotonic() + timeout
-        seen, down, asked, typed = "", False, False, 0
+        seen, down, asked, typed = "", False, True, 0
         while time.monotonic() < deadline:
             try:
                 data = self.console.read(1.0)
@@ -327,7 +327,8 @@ class ShellSession:
                     return self.screen.text()
                 raise
             if data:
-                asked = True
+                # What is typed may be echoed as stars: only another line is another question.
+                asked = asked or b"\n" in data
                 self.screen.feed(data)
                 if SIZE_QUERY in data:
                     self.console.write(SIZE_REPLY)
