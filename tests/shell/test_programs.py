@@ -209,6 +209,21 @@ def test_more_and_top_are_left_with_q(bench):
     at_once(check, [case[1:] for case in cases if have(case[0])])
 
 
+def test_top_is_left_where_its_last_row_fills_the_screen(bench, tmp_path):
+    """The prompt comes right below a row of 80 columns, and is no part of it: as busybox top
+    leaves the screen of a busy machine."""
+    head = ["Mem: 1K used, 1K free", "CPU:   1% usr   1% sys", "Load average: 1.0 1.0 1.0 1/1 1"]
+    rows = [f"{n:5}     0 root     S     {n}K   0%   0% /bin/a ".ljust(80, "c") for n in "12"]
+    (tmp_path / "drawn").write_text("\x1b[H\x1b[J" + "\r\n".join([*head, *rows]))
+    keys = "stty raw -echo; cat drawn; dd bs=1 count=1 of=key 2>/dev/null; stty sane; echo"
+    one = bench(*DASH)
+    assert one.begin(f"cd {tmp_path}; {keys}\r".encode(), to=State.MONITOR) is State.MONITOR
+    assert len(one.way.screen.last_line()) == 80
+    one.lead()
+    assert one.typed.startswith(b"q")
+    assert (tmp_path / "key").read_bytes() == b"q"
+
+
 def test_an_editor_is_shown_and_left_alone(bench):
     def check(*keys: bytes) -> None:
         one = bench(*DASH)

@@ -45,6 +45,14 @@ class Screen:
         """Forget all that was drawn."""
         self._screen.reset()
 
+    def unjoin(self) -> None:
+        """Blank the last column: no row of a full-screen program goes on in the next one.
+
+        A prompt below such a row would be taken for the end of a line that was typed.
+        """
+        for row in range(self._screen.lines):
+            self._screen.buffer[row][self._screen.columns - 1] = self._screen.default_char
+
     def _cells(self, row: int) -> list[str]:
         """Return what each column of `row` holds; the second one of a wide character is empty.
 

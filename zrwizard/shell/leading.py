@@ -102,6 +102,7 @@ class Leading:
                 self._leave_pager()
             case State.MONITOR:
                 # At a prompt, `q` would be one letter that nobody enters.
+                self._screen.unjoin()
                 console.write(b"q")
             case State.USER_SHELL:
                 raise NotRoot(
