@@ -400,7 +400,8 @@ class Wizard:
                 if self._began_main:
                     story = tell(journal.read(self._journal.path))
                     state.write_private(path, redact(markdown.render(story)))
-                    state.write_private(html, redact(page.render(story)))
+                    # The journal is masked already; in a page a mask would fall into its tags.
+                    state.write_private(html, page.render(story))
             except OSError as error:
                 finished = replace(
                     finished,

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+PAPER = shutil.which("pdftotext")
 _FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run")
 _OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND"
 _MEASURE = """
@@ -65,10 +66,10 @@ addEventListener('load', () => {
 
 def need() -> str:
     """Return the browser; skips where there is none, and fails where one is required."""
-    if PROGRAM is None:
+    if PROGRAM is None or PAPER is None:
         if os.environ.get("ZRWIZARD_REQUIRE_GUEST") == "1":
-            pytest.fail("a browser is required here: install Debian's chromium", pytrace=False)
-        pytest.skip("no Chromium on this machine")
+            pytest.fail("chromium and poppler-utils are required here", pytrace=False)
+        pytest.skip("no Chromium, or no pdftotext, on this machine")
     return PROGRAM
 
 
@@ -76,6 +77,14 @@ def _run(page: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     profile = page.parent / "profile"
     words = [need(), *_FLAGS, _OFFLINE, f"--user-data-dir={profile}", *flags, page.as_uri()]
     return subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+
+
+def printed(page: Path) -> str:
+    """Return the text of the page as it is printed."""
+    paper = page.with_suffix(".pdf")
+    _run(page, f"--print-to-pdf={paper}")
+    words = ["pdftotext", "-layout", str(paper), "-"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
 def complaints(page: Path) -> list[str]:

@@ -20,6 +20,7 @@ from tests.report import browser
 from tests.toyflow import main_plan
 from zrwizard.facts import empty
 from zrwizard.report import markdown, page, plot
+from zrwizard.report.document import Timeline, document
 from zrwizard.report.story import Story, tell
 from zrwizard.run.events import Exit, Note, Progress, RunFinished, StepDone, StepFailed, to_dict
 from zrwizard.run.journal import MAIN
@@ -125,6 +126,34 @@ def test_the_curve_has_its_stall() -> None:
     assert "At most 20.0 MiB/s, over 29 min 54 s." in text
 
 
+def test_the_time_between_two_tries_is_nobodys() -> None:
+    def event(at: float, kind: str, **more: Any) -> dict[str, Any]:
+        return {"at": at, "kind": "event", "what": {"event": kind, **more}}
+
+    records = [
+        {"at": 0.0, "kind": "opened", "token": "abcd1234"},
+        {"at": 0.0, "kind": "plan", "part": MAIN, "plan": main_plan(empty("abcd1234")).to_json()},
+        event(10.0, "StepStarted", step="wipe"),
+        event(40.0, "StepDone", step="wipe", seconds=30.0, skipped=False),
+        event(40.0, "StepStarted", step="pull"),
+        event(70.0, "Note", text="the last that was heard", level="info"),
+        {"at": 40_000.0, "kind": "reopened"},
+        event(40_010.0, "StepStarted", step="pull"),
+        event(40_050.0, "StepDone", step="pull", seconds=40.0, skipped=False),
+    ]
+    made = document(tell(records))
+    (line,) = (b for section in made.sections for b in section.blocks if isinstance(b, Timeline))
+    assert line.whole == 100.0
+    spans = [(bar.began, bar.ended, bar.good) for bar in line.bars]
+    assert spans == [(0.0, 30.0, True), (30.0, 60.0, False), (60.0, 100.0, True)]
+
+
+def test_a_mask_is_text_of_the_page() -> None:
+    """What the journal masked looks like a tag."""
+    made = Story(notes=["ssh said <secret:server> and went"])
+    assert "ssh said &lt;secret:server&gt; and went" in page.render(made)
+
+
 def test_a_long_transfer_has_no_more_points_than_can_be_seen() -> None:
     made = plot.curve([(float(second), second * 1000) for second in range(100_000)])
     assert made is not None
@@ -212,10 +241,22 @@ def test_a_browser_shows_all_of_it(looked_at: Path, width: int) -> None:
     assert all(wide > 200 and high > 20 for wide, high in found["tables"])
     assert found["bars"]
     assert all(wide >= 1 and high >= 5 for wide, high in found["bars"])
+    if "alert(1)" in found["text"]:
+        assert len(found["plots"]) == len(found["curves"]) == 1
     for box in (*found["plots"], *found["curves"]):
         assert box[0] > width * 0.4
         assert box[1] > 100 or box in found["curves"]
     assert "What was proven" in found["text"] or "alert(1)" in found["text"]
+
+
+def test_all_of_it_is_printed(rehearsed: Path, tmp_path: Path) -> None:
+    """On paper nothing can be opened."""
+    browser.need()
+    file = tmp_path / "report.html"
+    file.write_text(rehearsed.read_text())
+    said = browser.printed(file)
+    assert "gpart create -s gpt vtbd0" in said
+    assert "What to do next" in said
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Any
 
 from zrwizard.plan import Edit, Fetch, Local, Plan, Send, Step, typed_text
@@ -66,7 +66,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A step in time: seconds since the first one began."""
+    """A step in time: seconds of work since the first one began."""
 
     text: str
     began: float
@@ -76,7 +76,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The steps that took longest, in their order; `whole` is the time of all, in seconds."""
+    """The longer steps, in their order; `whole` is the time of all together, in seconds."""
 
     bars: tuple[Bar, ...]
     whole: float
@@ -195,14 +195,14 @@ def _times(story: Story, plan: Plan) -> Section:
     blocks: list[Block] = [Table(("phase", "time"), tuple(rows))]
     spans = [span for span in story.spans if span.step in titles]
     if spans:
-        first = min(span.began for span in spans)
-        whole = max(span.ended for span in spans) - first
-        longer = [span for span in spans if span.ended - span.began >= whole * _SHORT]
+        # One after the other: the time between two tries is nobody's.
+        ends = list(accumulate(max(0.0, span.ended - span.began) for span in spans))
         bars = (
-            Bar(titles[span.step], span.began - first, span.ended - first, span.good)
-            for span in longer
+            Bar(titles[span.step], began, ended, span.good)
+            for span, began, ended in zip(spans, [0.0, *ends], ends, strict=False)
+            if ended - began >= ends[-1] * _SHORT
         )
-        blocks.append(Timeline(tuple(bars), whole))
+        blocks.append(Timeline(tuple(bars), ends[-1]))
     return Section("Where the time went", tuple(blocks))
 
 

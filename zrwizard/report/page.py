@@ -92,7 +92,7 @@ def _timeline(line: Timeline) -> str:
         )
     return (
         f'<figure>\n<ul class="times">\n{"".join(rows)}</ul>\n'
-        f"<figcaption>The longer steps, from the first to the last of {duration(line.whole)}."
+        f"<figcaption>The longer steps, one after the other, of {duration(line.whole)} of work."
         "</figcaption>\n</figure>\n"
     )
 

@@ -55,7 +55,9 @@ class Story:
 def tell(records: Iterable[Mapping[str, Any]]) -> Story:
     """Return what the records add up to; records of unknown kinds are passed over."""
     story = Story()
+    last = 0.0
     for record in records:
+        before, last = last, float(record.get("at", 0.0))
         match record.get("kind"):
             case "opened":
                 story.head = record
@@ -63,12 +65,15 @@ def tell(records: Iterable[Mapping[str, Any]]) -> Story:
             case "reopened":
                 story.tries += 1
                 story.failed.clear()
+                for step in list(story.started):
+                    # It was killed; nobody knows when, but for the last that was heard of it.
+                    _span(story, step, before, good=False)
             case "answers":
                 story.answers = record.get("answers", {})
             case "plan" if record.get("part") == MAIN:
                 story.plan = _plan(str(record.get("plan")))
             case "event":
-                _event(story, record.get("what", {}), float(record.get("at", 0.0)))
+                _event(story, record.get("what", {}), last)
     return story
 
 
