@@ -24,6 +24,13 @@ COPY = "copy"
 ALL = os.environ.get("ZRWIZARD_CUTS") == "all"
 """22 cuts and not one of each kind: the table in docs/transfers.md."""
 
+FELL = """pkill -KILL -x zfs
+tries=30
+until zpool destroy wood
+do tries=$((tries-1)); [ "$tries" -gt 0 ] || exit 1; sleep 1
+done"""
+"""A send to a client that has lost its power goes on waiting, and keeps the pool busy."""
+
 
 @pytest.fixture
 def wood(guests: Pair) -> Iterator[Pair]:
@@ -32,7 +39,7 @@ def wood(guests: Pair) -> Iterator[Pair]:
     guests.reset_target()
     guests.target.run(f"kldload -n zfs; zpool create -m none {COPY} /dev/vda")
     yield guests
-    guests.server.run("zpool destroy wood")
+    guests.server.run(FELL)
 
 
 def test_a_tree_comes_over_and_goes_back_equal(wood: Pair) -> None:

@@ -266,6 +266,14 @@ def test_a_long_command_keeps_bytes_that_are_no_text(host: Rehearsal) -> None:
     assert out(host, f'c=$(echo {sent} | b64decode -r); eval "$c"') == "awkward 11\n"
 
 
+@pytest.mark.parametrize("late", ["", "sleep 100; "], ids=["at once", "late"])
+def test_a_reader_of_a_fifo_sees_what_went_through_it(victim: Rehearsal, late: str) -> None:
+    reader = f"{{ {late}cksum; }} </tmp/f >/tmp/k &"
+    written = "(echo abc; sleep 10; echo de) | tee /tmp/f"
+    text = out(victim, f"mkfifo /tmp/f; {reader} {written}; wait; cat /tmp/k")
+    assert text == "abc\nde\n" + out(victim, "printf 'abc\\nde\\n' | cksum")
+
+
 def test_raw_names_survive_the_virtual_shell() -> None:
     for name in (*AWKWARD, bytes(range(1, 256)), "\U0010fffd\U0010f7ff".encode()[:3]):
         assert narrow(wide(name)) == name

@@ -14,7 +14,10 @@ import pytest
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 PAPER = shutil.which("pdftotext")
-_FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run")
+_FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+    *("--hide-scrollbars", "--no-first-run"),
+)
 _OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND"
 _MEASURE = """
 const luminance = color => {

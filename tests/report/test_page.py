@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.report import browser
@@ -99,6 +99,7 @@ def test_whatever_stands_in_a_run_is_shown_and_not_obeyed() -> None:
     assert not re.search(r"https?:|url\(|@import|src=", text)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_stays_text(text: str) -> None:
     made = Story(head={"console": text, "token": text}, notes=[text], end={"summary": text})
@@ -162,6 +163,7 @@ def test_a_long_transfer_has_no_more_points_than_can_be_seen() -> None:
     assert {round(rate) for _, _, rate in made.steps} == {1000}
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1e6), st.integers(0, 2**60)), max_size=50))
 def test_a_curve_stays_inside_its_frame(counts: list[tuple[float, int]]) -> None:
     made = plot.curve(sorted(counts))

@@ -1,4 +1,4 @@
-"""Fifos that are read in the background, which the virtual shell runs at once and to its end.
+"""Fifos that are read in the background, though the virtual shell has none that waits for its data.
 
 `cksum <fifo >result &` finds a mark instead of data and prints a promise. What `tee fifo` then
 passes on is kept, and `wait` puts the checksum where the promise stands.

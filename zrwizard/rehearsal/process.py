@@ -36,10 +36,11 @@ command_not_found_handle() { echo "sh: $1: not found" >&2; return 127; }
 """
 RAW_PRINTF = r"""
 printf() { case $1 in %b) __raw "$2";; *) builtin printf "$@";; esac; }
-wait() { __settle; builtin wait "$@"; }
+wait() { builtin wait "$@"; __zr_status=$?; __settle; return $__zr_status; }
 """
 """Where names may be any bytes: what %b makes of octal digits must survive the virtual shell.
-And where a fifo is read in the background, what the reader prints is there after `wait`."""
+And where a fifo is read in the background, what the reader prints is there after `wait`, which is
+for real: the reader may come to its promise only then."""
 
 
 def helpers(machine: Machine) -> str:
