@@ -180,7 +180,7 @@ class ZrApp(App[int], inherit_bindings=False):
     def go_back(self, question: Question | None) -> None:
         """Go one question back; from the first one, to the console's page."""
         keys = [known.key for known in self._asked if not known.key.startswith("run.")]
-        if question is not None and keys[:1] in ([], [question.key]):
+        if self._over is None and question is not None and keys[:1] in ([], [question.key]):
             self.back_to_connect("")
         else:
             self._confirmed = self._over is not None

@@ -27,17 +27,30 @@ def script(edit: Edit) -> str:
         _refuse(f"[ -e {path} ] && [ ! -f {path} ]", f"{edit.path} is no plain file."),
         f"sum() {{ cksum < {path}; }}",
         f"if [ -e {path} ] && [ \"$(sum)\" = '{wanted}' ]; then",
-        f'  if [ -z "$(find {path} -prune -perm {edit.mode:o})" ]; then',
-        f"    chmod {edit.mode:o} {path} || exit 1",
-        "  fi",
+        *_mode(edit, path),
         f"  echo {sh.quote(f'{edit.path} is so already')}; exit 0",
         "fi",
         *(_new_file(edit, path, new) if edit.was is None else _old_file(edit, path, new)),
         here(new, edit.content),
-        f"chmod {edit.mode:o} {new} && sync && mv -f {new} {path} || exit 1",
+        f"{_chmod(edit, new)}sync && mv -f {new} {path} || exit 1",
         f"[ \"$(sum)\" = '{wanted}' ]",
     ]
     return "\n".join(lines)
+
+
+def _mode(edit: Edit, path: str) -> list[str]:
+    if edit.mode is None:
+        return []
+    return [
+        f'  if [ -z "$(find {path} -prune -perm {edit.mode:o})" ]; then',
+        f"    chmod {edit.mode:o} {path} || exit 1",
+        "  fi",
+    ]
+
+
+def _chmod(edit: Edit, new: str) -> str:
+    # A copy of the old file has its mode already.
+    return "" if edit.mode is None else f"chmod {edit.mode:o} {new} && "
 
 
 def beside(path: str) -> str:

@@ -21,6 +21,7 @@ from zrwizard.plan import (
     Identity,
     Leave,
     Local,
+    Mend,
     Plan,
     Send,
     Step,
@@ -153,6 +154,9 @@ def _act(action: Action) -> str:
             return _fed(text, secret)
         case Edit():
             return edits.script(action)
+        case Mend():
+            words = f"printf '%s\\n' {sh.quote(_to_look_at(action))} >&2"
+            return f"{action.before} || exit 1\n{words}\n{action.after}"
         case Fetch(path=path, name=name):
             what = f"Copy {path} from here to {name} on your own machine (chmod 600). cksum:"
             return _elsewhere(what, f"cksum < {sh.quote(path)} || exit 1")
@@ -164,6 +168,16 @@ def _act(action: Action) -> str:
             return _elsewhere(text)
         case _:
             assert_never(action)
+
+
+def _to_look_at(action: Mend) -> str:
+    """Return what a person is to look at, since a script cannot ask for each difference."""
+    swap = ", ".join(action.swap) or "none"
+    return (
+        f"Look at etc/fstab (swap is {swap}; the EFI partition is {', '.join(action.esp)}), "
+        f"etc/rc.conf (the network card is {action.nic}) and boot/loader.conf "
+        f"(the root is zfs:{action.boot}) of {action.boot}, once it is mounted at {action.root}"
+    )
 
 
 def _fed(text: str, secret: str) -> str:
@@ -249,6 +263,13 @@ def _by_hand(action: Action) -> tuple[str, str, str]:
             return f"Run this; {where}:", "sh", fed(text, "KEYFILE")
         case Edit():
             return "Change this file:", "diff", difference(action)
+        case Mend():
+            by_hand = "\n".join(f"# {line}" for line in _to_look_at(action).split(". "))
+            return (
+                "Mount it, look at these files, and unmount it:",
+                "sh",
+                f"{action.before}\n{by_hand}\n{action.after}",
+            )
         case Fetch() | Send() | Local():
             return "On your own machine:", "sh", _here(action)
         case _:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from zrwizard.flows.moves import Choose, EnterSecret, Option, Question
+from zrwizard.flows.moves import Agree, Choose, EnterSecret, Option, Question
 from zrwizard.plan import Plan, Problem
 from zrwizard.run.events import Event, Exit
 from zrwizard.run.journal import Unfinished
@@ -94,6 +94,18 @@ def failed_question(can_go_back: bool) -> Choose:
         help="Nothing was erased so far. Try again when the cause is mended, or change an answer.",
         options=(Option("again", "Try again", recommended=True), back, Option("stop", "Stop")),
         default="again",
+    )
+
+
+def mend_question(path: str, reasons: str, shown: str) -> Agree:
+    """Ask for the operator's word to change the restored system's file `path`."""
+    return Agree(
+        key=f"run.mend.{path}",
+        page="working",
+        title=f"May {path} of the restored system be changed?",
+        help=f"{reasons} No leaves it as it is; the rest goes on.",
+        text=shown,
+        value="write",
     )
 
 

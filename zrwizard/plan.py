@@ -140,14 +140,40 @@ class Edit:
     """Replace the text file `path` by `content`, at once; the old one is kept as `backup`.
 
     `was` is what the survey read, None where there was no file; anything else there now stops the
-    run for safety. A file that holds `content` already is left alone.
+    run for safety. A file that holds `content` already is left alone. A `mode` of None is the old
+    file's.
     """
 
     path: str
-    mode: int
+    mode: int | None
     content: str
     was: str | None
     backup: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """Fit the settings of the restored system below `root` to the machine that it is on now.
+
+    What they need is known only when they have come (`zrwizard.mending`): each difference is shown,
+    and written where the operator agrees. With the `policy` "write" that was agreed to beforehand,
+    with "leave" it is only shown. `before` and `after` (sh) mount and unmount the system, the old
+    files are kept with `suffix`. `boot` is the file system that is started; `nic` the interface
+    that was used, among all `nics`; `others` are the disks that were not erased. `swap` and `esp`
+    are the new partitions' devices, as fstab names them.
+    """
+
+    root: str
+    before: str
+    after: str
+    policy: str
+    suffix: str
+    boot: str
+    nic: str
+    nics: tuple[str, ...]
+    others: tuple[str, ...]
+    swap: tuple[str, ...]
+    esp: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +214,7 @@ class Local:
     timeout: float = 300.0
 
 
-Action = Command | Dialogue | Upload | Transfer | Leave | Feed | Edit | Fetch | Send | Local
+Action = Command | Dialogue | Upload | Transfer | Leave | Feed | Edit | Mend | Fetch | Send | Local
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +312,7 @@ _ACTIONS: dict[str, type[Any]] = {
     "leave": Leave,
     "feed": Feed,
     "edit": Edit,
+    "mend": Mend,
     "fetch": Fetch,
     "send": Send,
     "local": Local,
@@ -309,6 +336,8 @@ def action_kind(action: Action) -> str:
             return "feed"
         case Edit():
             return "edit"
+        case Mend():
+            return "mend"
         case Fetch():
             return "fetch"
         case Send():
@@ -331,6 +360,15 @@ def typed_text(action: Action) -> str:
             return fed(text, f"<secret:{secret}>")
         case Edit():
             return difference(action)
+        case Mend(before=before, after=after, root=root, policy=policy):
+            what = {
+                "ask": "each difference is shown, and asked about before it is written",
+                "write": "each difference is shown, and written",
+                "leave": "each difference is shown, and nothing is written",
+            }[policy]
+            return (
+                f"{before}\n# read {root}/etc/fstab, rc.conf and boot/loader.conf: {what}\n{after}"
+            )
         case Fetch(path=path, name=name):
             return f"copy {path} to this machine, as {name} (mode 0600)"
         case Send(name=name, path=path, mode=mode):
@@ -348,16 +386,20 @@ def fed(text: str, source: str) -> str:
     return f"{{ {text}; }} < {source}" if re.search(r"[;&|]", text) else f"{text} < {source}"
 
 
-def difference(edit: Edit) -> str:
-    """Return what `edit` changes as a unified diff, with its mode and where the old text stays."""
+def difference(edit: Edit, context: int = 2) -> str:
+    """Return what `edit` changes as a unified diff, with its mode and where the old text stays.
+
+    `context` is how many lines beside a change are shown.
+    """
     old = edit.was.splitlines() if edit.was is not None else []
     new = edit.content.splitlines()
     before = edit.path if edit.was is not None else "/dev/null"
-    rows = list(difflib.unified_diff(old, new, before, edit.path, lineterm="", n=2))
+    rows = list(difflib.unified_diff(old, new, before, edit.path, lineterm="", n=context))
     if edit.was is not None and not rows:
         return f"{edit.path} stays as it is"
     kept = f", the old one is kept as {edit.backup}" if edit.was is not None else ""
-    return "\n".join([f"write {edit.path} (mode {edit.mode:04o}){kept}", *rows])
+    mode = "" if edit.mode is None else f" (mode {edit.mode:04o})"
+    return "\n".join([f"write {edit.path}{mode}{kept}", *rows])
 
 
 def _plan_dict(plan: Plan) -> dict[str, Any]:
@@ -394,6 +436,9 @@ def _step(row: dict[str, Any]) -> Step:
         action["answers"] = tuple(Answer(**answer) for answer in action["answers"])
     if kind is Local:
         action["detail"] = tuple(action["detail"])
+    if kind is Mend:
+        for name in ("nics", "others", "swap", "esp"):
+            action[name] = tuple(action[name])
     if kind is Transfer:
         action["shares"] = tuple(Share(**share) for share in action.get("shares", ()))
     return Step(

@@ -33,6 +33,7 @@ from zrwizard.front import (
     MissingAnswer,
     Stop,
     failed_question,
+    mend_question,
     resume_question,
     secret_question,
 )
@@ -336,6 +337,7 @@ class Wizard:
             resumed=resumed,
             interval=self._interval,
             hold=self._hold,
+            agree=self._agreed,
         ).execute()
 
     def _more_secrets(self, name: str, problem: Problem | None) -> Secret | None:
@@ -346,6 +348,12 @@ class Wizard:
         if isinstance(reply, Back):
             return None
         return reply if isinstance(reply, Secret) else Secret(name, reply)
+
+    def _agreed(self, path: str, reasons: str, shown: str) -> bool | None:
+        """Ask for the operator's word in the middle of a run; None where nobody is there."""
+        if not self._interactive:
+            return None
+        return not isinstance(self._front.ask(mend_question(path, reasons, shown), None), Back)
 
     def _open(self, token: str) -> None:
         self._shell = self._open_shell(token)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from zrwizard.facts import TargetFacts
 from zrwizard.flows import disk_steps, geli_steps, shtext
 from zrwizard.flows.choices import Choices, Place
 from zrwizard.flows.disk_steps import guard, only_our_rows
+from zrwizard.flows.mend_steps import mend_step
 from zrwizard.flows.pool_steps import (
     ALTROOT,
     snapshots_are_there,
@@ -22,12 +24,13 @@ def boot_environment(choices: Choices) -> str:
     return tree.renamed(choices.source.boot, choices.source.root, choices.pool)
 
 
-def boot_steps(choices: Choices) -> tuple[Step, ...]:
+def boot_steps(choices: Choices, target: TargetFacts) -> tuple[Step, ...]:
     """Return the steps after which firmware, loader and kernel find the chosen system."""
     return (
         _canmount(choices),
         _mountpoint(choices),
         *([geli_steps.loader_step(choices, boot_environment(choices))] * choices.encrypted),
+        mend_step(choices, target, boot_environment(choices)),
         _mount(choices),
         *(_boot_code(choices, place) for place in choices.every),
         *(_efi_loader(choices, place) for place in choices.every),

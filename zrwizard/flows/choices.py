@@ -119,7 +119,8 @@ class Place:
 class Choices:
     """Everything that the plan is made of; `made` is what comes, under its names in `pool`.
 
-    `places` are the pool's disks, in the order of `shape`; `spares` are disks that stand by.
+    `places` are the pool's disks, in the order of `shape`; `spares` are disks that stand by. `mend`
+    says who agrees to changes of the restored system's settings, see `plan.Mend`.
     """
 
     token: str
@@ -139,6 +140,7 @@ class Choices:
     boot_method: str
     finish: str
     encrypted: bool = False
+    mend: str = "ask"
 
     @property
     def every(self) -> tuple[Place, ...]:

@@ -12,6 +12,7 @@ from zrwizard.flows import (
     ask_several,
     ask_source,
     ask_transfer,
+    mend_steps,
     shapes,
     shtext,
     tables,
@@ -125,6 +126,13 @@ KEYS = (
         "no",
         "no",
     ),
+    Key(
+        "target.mend",
+        "What the restored fstab, loader.conf and rc.conf need: ask (each difference is shown; it "
+        "is left where nobody sits there), write, or leave.",
+        "write",
+        "ask",
+    ),
     Key("finish.action", "At the end: reboot, poweroff or stay.", "poweroff", "reboot"),
 )
 
@@ -146,6 +154,12 @@ class Restore:
 
 
 RESTORE: Flow = Restore()
+
+
+_LEFT = (
+    "The restored system's own files are not changed: if the disk or the network card has another "
+    "name than before, look at /etc/fstab and /etc/rc.conf."
+)
 
 
 def _plan(talk: Talk) -> Plan:
@@ -180,6 +194,7 @@ def _plan(talk: Talk) -> Plan:
         boot_method=target.boot_method,
         finish=ask_disk.finish(talk),
         encrypted=encrypted,
+        mend=mend_steps.policy(talk),
     )
     return build(choices, target, ask_several.size_note(placed))
 
@@ -213,7 +228,7 @@ def build(choices: Choices, target: TargetFacts, warnings: tuple[str, ...] = ())
         *((*encryption_steps(choices), again(choices)) if choices.encrypted else ()),
         *pool_steps(choices),
         *transfer_steps(choices),
-        *boot_steps(choices),
+        *boot_steps(choices, target),
         *proof_steps(choices),
         *finish_steps(choices),
     )
@@ -236,8 +251,7 @@ def _notes(choices: Choices, target: TargetFacts) -> tuple[str, ...]:
         f"{size.human(left)}.",
         *ask_transfer.told(choices.made, whole=choices.carriage.whole),
         choices.compatibility_reason,
-        "The restored system's own files are not changed: if the disk or the network card has "
-        "another name than before, look at /etc/fstab and /etc/rc.conf.",
+        *([_LEFT] if choices.mend == mend_steps.LEAVE else []),
     ]
     if not medium_has_boot_code(choices):
         found.append(

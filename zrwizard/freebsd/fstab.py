@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from .errors import ParseError
@@ -79,11 +79,24 @@ def add(text: str, row: Row) -> str:
 
     Columns are parted by tabs. Raises ParseError, and ValueError for a cell with blanks in it.
     """
+    return text if any(each.point == row.point for each in parse(text)) else append(text, row)
+
+
+def with_devices(text: str, devices: Mapping[str, str | None]) -> str:
+    """`text` with the devices of its rows replaced as in `devices`; None makes it a comment."""
+    for placed in reversed(_placed(text)):
+        if placed.row.device not in devices:
+            continue
+        new, cell = devices[placed.row.device], placed.cells[0]
+        text = text[: cell.start()] + ("#" + cell[0] if new is None else new) + text[cell.end() :]
+    return text
+
+
+def append(text: str, row: Row) -> str:
+    """`text` with one more row, whatever is mounted where. See `add`."""
     cells = (row.device, row.point, row.type, ",".join(row.options), str(row.dump), str(row.check))
     if not all(_PATHLIKE.fullmatch(cell) for cell in cells):
         raise ValueError("a cell of fstab has no blanks and is not empty")
-    if any(each.point == row.point for each in parse(text)):
-        return text
     joint = "" if not text or text.endswith("\n") else "\n"
     return text + joint + "\t".join(cells) + "\n"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby
 from typing import Any
 
-from zrwizard.plan import Edit, Fetch, Local, Plan, Send, Step, typed_text
+from zrwizard.plan import Edit, Fetch, Local, Mend, Plan, Send, Step, typed_text
 from zrwizard.report.story import Story
 from zrwizard.report.words import duration, plural, size
 from zrwizard.run.events import Doubt, Exit
@@ -212,8 +212,14 @@ def _changed(story: Story, plan: Plan) -> Section:
         for step in plan.steps
         if isinstance(step.action, Edit) and step.id in story.acted
     ]
-    items = (f"`{edit.path}`: {_line(said) or 'written, there was none'}" for edit, said in edits)
-    return _list("Files of the system", items)
+    items = [f"`{edit.path}`: {_line(said) or 'written, there was none'}" for edit, said in edits]
+    items += [
+        f"{said}."
+        for step in plan.steps
+        if isinstance(step.action, Mend) and step.id in story.acted
+        for said in story.acted[step.id].split("; ")
+    ]
+    return _list("Files of the system", iter(items))
 
 
 def _here(story: Story, plan: Plan) -> Section:

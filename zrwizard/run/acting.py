@@ -23,6 +23,7 @@ from zrwizard.plan import (
     Fetch,
     Leave,
     Local,
+    Mend,
     Phase,
     Problem,
     Send,
@@ -33,9 +34,10 @@ from zrwizard.plan import (
 )
 from zrwizard.run import local
 from zrwizard.run.events import Answered, Exit, Typed
+from zrwizard.run.mender import Mender
 from zrwizard.run.operator import MissingSecret, Operator, OperatorError
 from zrwizard.run.outcome import StepError, code_of_failure, cut, last_lines
-from zrwizard.run.sources import SecretSource
+from zrwizard.run.sources import Agreement, SecretSource
 from zrwizard.run.telling import Teller
 from zrwizard.run.translate import translate
 from zrwizard.secrets import Secret, Secrets
@@ -65,6 +67,7 @@ class Actor:
         *,
         operator: Operator | None = None,
         hold: threading.Event | None = None,
+        agree: Agreement | None = None,
     ) -> None:
         self._teller = teller
         self._secrets = secrets
@@ -73,6 +76,7 @@ class Actor:
         self._interval = interval
         self._operator = operator
         self._hold = hold
+        self._agree: Agreement = agree or (lambda _path, _reasons, _shown: None)
 
     def act(self, step: Step, begun_before: bool) -> None:
         """Do the action of `step`; return when it has succeeded."""
@@ -91,6 +95,8 @@ class Actor:
                 self._feed(step, feed)
             case Edit() as edit:
                 self._edit(step, edit)
+            case Mend() as mend:
+                Mender(self._teller, step, mend, self._agree, self._cancel).mend()
             case Fetch() as fetch:
                 self._fetch(step, fetch)
             case Send() as send:

@@ -13,7 +13,7 @@ from zrwizard.run.events import Exit, Note, RunStarted, StepDone, StepFailed, St
 from zrwizard.run.journal import Ledger
 from zrwizard.run.operator import Operator
 from zrwizard.run.outcome import Outcome, StepError, last_lines, of_console
-from zrwizard.run.sources import SecretSource
+from zrwizard.run.sources import Agreement, SecretSource
 from zrwizard.run.telling import Emit, Teller, redact_event
 from zrwizard.secrets import Secrets
 from zrwizard.shell.api import Shell
@@ -28,7 +28,8 @@ class Run:
     disks' identities that the operator typed: see `Plan.confirmed_by`.
     `more_secrets` is asked for secrets that `secrets` does not hold. `operator` does what is to be
     done on the operator's own machine, where the plan has such steps. `interval` is the time in
-    seconds between two looks at a transfer, which pauses while `hold` is set.
+    seconds between two looks at a transfer, which pauses while `hold` is set. `agree` asks for the
+    operator's word in the middle of a run.
     """
 
     def __init__(  # noqa: PLR0917 (the parts of one run)
@@ -46,6 +47,7 @@ class Run:
         resumed: bool = False,
         interval: float = 2.0,
         hold: threading.Event | None = None,
+        agree: Agreement | None = None,
     ) -> None:
         self._plan = plan
         self._shell = shell
@@ -64,6 +66,7 @@ class Run:
             interval,
             operator=operator,
             hold=hold,
+            agree=agree,
         )
         self._closing = False
 

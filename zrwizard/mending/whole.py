@@ -1,0 +1,84 @@
+"""All files of a restored system together: what is to be changed, and what is only said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from zrwizard.freebsd import fstab, loaderconf, rcconf
+from zrwizard.freebsd.errors import ParseError
+from zrwizard.mending import loader, network, table
+from zrwizard.mending.found import Mended
+from zrwizard.plan import Mend
+
+LOADER_LOCAL = "/boot/loader.conf.local"
+PATHS = (fstab.PATH, loaderconf.PATH, LOADER_LOCAL, rcconf.PATH, rcconf.LOCAL)
+"""The files that are read, as the restored system names them."""
+CACHES = ("/etc/zfs/zpool.cache", "/boot/zfs/zpool.cache")
+"""Where FreeBSD remembers its pools; the first since 13."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The file `path` is `was` and should be `text`, because of `reasons`."""
+
+    path: str
+    was: str
+    text: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What should be changed, what is to be looked at by a person, and the cards that are gone."""
+
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...]
+    lost_cards: tuple[str, ...] = ()
+
+
+def propose(files: Mapping[str, str], machine: Mend) -> Proposal:
+    """Return what `files` (texts by path) need on `machine`. A file that cannot be read is said."""
+    changes, notes = list[Change](), list[str]()
+    lost = network.lost_cards([_settings(files, p) for p in (rcconf.PATH, rcconf.LOCAL)], machine)
+    for path, text in files.items():
+        try:
+            made = _rule(path, files, lost)(text, machine)
+        except (ParseError, ValueError) as error:
+            notes.append(f"{path} is left as it is, since it cannot be read: {error}.")
+            continue
+        if made.text != text:
+            changes.append(Change(path, text, made.text, made.reasons))
+        notes += made.notes
+    notes += [
+        f"There is no {path}: this is no usual system."
+        for path in (fstab.PATH, rcconf.PATH)
+        if path not in files
+    ]
+    return Proposal(tuple(changes), tuple(notes), lost)
+
+
+def _settings(files: Mapping[str, str], path: str) -> Mapping[str, str | None]:
+    """Return what a file of rc.conf(5) sets; nothing where it cannot be read: that is told else."""
+    try:
+        return rcconf.values(files.get(path, ""))
+    except ParseError:
+        return {}
+
+
+def _rule(
+    path: str, files: Mapping[str, str], lost: tuple[str, ...]
+) -> Callable[[str, Mend], Mended]:
+    if path == fstab.PATH:
+        return table.mend
+    if path in (loaderconf.PATH, LOADER_LOCAL):
+        return loader.mend
+
+    def rc_conf(text: str, machine: Mend) -> Mended:
+        made = network.mend(text, machine, lost, path)
+        if path != rcconf.PATH:
+            return made
+        pools = network.with_pools(made.text, _settings(files, rcconf.LOCAL))
+        return Mended(pools.text, (*made.reasons, *pools.reasons), made.notes)
+
+    return rc_conf
