@@ -53,7 +53,11 @@ def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     rehearse.add_argument(
         "flow",
         nargs="?",
-        choices=(RESTORE, f"{RESTORE}-mirror", f"{RESTORE}-encrypted", SERVER, "preview"),
+        choices=(
+            *(RESTORE + kind for kind in ("", "-mirror", "-encrypted", "-moved")),
+            SERVER,
+            "preview",
+        ),
         default=RESTORE,
     )
     _add_output(rehearse)

@@ -113,6 +113,7 @@ def answers(made: Rehearsal) -> Answers:
             "target.swap": "2g",
             "target.pool": "zroot",
             "target.geli": "yes" if made.scenario.disk_passphrase else "no",
+            **({"target.mend": "write"} if made.scenario.moved else {}),
             "finish.action": "reboot",
         }
     )

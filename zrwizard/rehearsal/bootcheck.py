@@ -158,6 +158,38 @@ def system_reasons(pool: Pool) -> list[str]:
     return reasons + _rivals(pool, ds)
 
 
+def settings_reasons(machine: Machine, pool: Pool) -> list[str]:
+    """What in the started system's own settings is of another machine."""
+    name = pool.props.get("bootfs", "")
+    ds = pool.datasets.get(name.partition("/")[2])
+    if ds is None:
+        return []
+    here = {f"/dev/{w.name}" for w in machine.places()} | {
+        f"/dev/gpt/{w.part.label}" for w in machine.places() if w.part is not None and w.part.label
+    }
+    reasons = []
+    for line in (ds.files.get("etc/fstab") or b"").decode().splitlines():
+        words = line.split()
+        if len(words) < 4 or words[0].startswith("#") or not words[0].startswith("/dev/"):
+            continue
+        if words[0].removesuffix(".eli") not in here:
+            stops = (
+                "there is no swap" if words[2] == "swap" else "the start stops in single-user mode"
+            )
+            reasons.append(f"/etc/fstab names {words[0]}, which is not there: {stops}")
+    conf = (ds.files.get("etc/rc.conf") or b"").decode()
+    cards = set(re.findall(r"^ifconfig_([a-z]+\d+)=", conf, re.MULTILINE))
+    if cards and not cards & {nic.name for nic in machine.nics}:
+        reasons.append(f"/etc/rc.conf configures {', '.join(sorted(cards))} only: no network")
+    loader = (ds.files.get("boot/loader.conf") or b"").decode()
+    root = re.search(r'^vfs\.root\.mountfrom="?zfs:([^"\s]+)', loader, re.MULTILINE)
+    if root is not None and root[1] != name:
+        reasons.append(f"/boot/loader.conf mounts {root[1]}, not {name}")
+    if ds.files.get("etc/zfs/zpool.cache") is not None:
+        reasons.append("/etc/zfs/zpool.cache is that of the old machine")
+    return reasons
+
+
 def _rivals(pool: Pool, chosen: Dataset) -> list[str]:
     """Other file systems that would mount over the boot environment by themselves."""
     return [
@@ -196,7 +228,7 @@ def would_boot(machine: Machine) -> list[str]:
     state = health(machine, pool)
     if state != "ONLINE":
         reasons.append(f"pool {pool.name} is {state}")
-    return reasons + system_reasons(pool)
+    return reasons + system_reasons(pool) + settings_reasons(machine, pool)
 
 
 def boot_plan(machine: Machine) -> BootPlan:

@@ -7,7 +7,7 @@ import random
 from zrwizard.rehearsal.clock import Clock
 from zrwizard.rehearsal.hardware import Disk, Nic
 from zrwizard.rehearsal.machine import Machine
-from zrwizard.rehearsal.medium import host_tree
+from zrwizard.rehearsal.medium import host_tree, moved
 from zrwizard.rehearsal.scenario import Scenario
 from zrwizard.rehearsal.sshstate import Door, key_blob
 from zrwizard.rehearsal.zfsprops import features_of
@@ -118,7 +118,8 @@ def host_pool(scenario: Scenario, disk: Disk, rng: random.Random, clock: Clock) 
         own = ({"mountpoint": where} if where else {}) | props
         ds = _add(pool, rel, bulk, own, rng=rng, created=1751000000 + number)
         if rel.startswith("ROOT/"):
-            ds.files = dict(host_tree("hostA", extra=f"Welcome to {rel.rpartition('/')[2]}.\n"))
+            files = host_tree("hostA", extra=f"Welcome to {rel.rpartition('/')[2]}.\n")
+            ds.files = moved(files) if scenario.moved else files
     default = pool.datasets["ROOT/default"]
     deep = pool.datasets["ROOT/2025-08-08-deep"]
     deep.origin = f"hostA/ROOT/default@{BE_CLONE}"

@@ -98,3 +98,19 @@ def host_tree(hostname: str, extra: str = "") -> Tree:
         "usr/home": None,
     }
     return tree
+
+
+def moved(tree: Tree) -> Tree:
+    """The same boot environment as it was on a machine with other disks and another card."""
+    table = (tree["etc/fstab"] or b"").replace(b"/dev/gpt/efiboot0", b"/dev/ada0p1\t")
+    conf = tree["etc/rc.conf"] or b""
+    return tree | {
+        "etc/fstab": table.replace(b"/dev/gpt/swap0", b"/dev/ada0p2.eli"),
+        "etc/rc.conf": conf.replace(b"ifconfig_em0=", b"# the office\nifconfig_igb0="),
+        "etc/pf.conf": b'ext_if="igb0"\npass\n',
+        "etc/exports": b"/home -network 192.0.2.0/24\n",
+        "etc/zfs/zpool.cache": b"\x01\x01\x00\x00version zroot ada0p3\x00",
+        "boot/loader.conf": (tree["boot/loader.conf"] or b"")
+        + b'vfs.root.mountfrom="zfs:zroot/ROOT/old"\n'
+        + b'geli_ada0p3_keyfile0_load="YES"\n',
+    }

@@ -62,6 +62,8 @@ class Scenario:
     """How many of the further disks, the last ones, are to be spares."""
     disk_passphrase: str = ""
     """With what the pool's disks are to be encrypted, empty for not at all."""
+    moved: bool = False
+    """The backed-up host had other disks and another network card than the target."""
     disk_in_use: bool = False
     old_pool_on_disk: bool = False
     trap_disk: bool = True
@@ -144,6 +146,7 @@ SCENARIOS: dict[str, Scenario] = {
             name="restore-encrypted",
             disk_passphrase="practice-disk",  # noqa: S106 - printed in the rehearsal's help
         ),
+        replace(_RESTORE, name="restore-moved", moved=True),
         replace(_RESTORE, name="link-cut", cuts=(Cut(40 << 20), Cut(300 << 20), Cut(1 << 20))),
         replace(_RESTORE, name="link-hangs", cuts=(Cut(100 << 20, hang=600),)),
         replace(

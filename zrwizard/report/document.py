@@ -214,10 +214,10 @@ def _changed(story: Story, plan: Plan) -> Section:
     ]
     items = [f"`{edit.path}`: {_line(said) or 'written, there was none'}" for edit, said in edits]
     items += [
-        f"{said}."
+        _line(said)
         for step in plan.steps
         if isinstance(step.action, Mend) and step.id in story.acted
-        for said in story.acted[step.id].split("; ")
+        for said in story.acted[step.id].splitlines()
     ]
     return _list("Files of the system", iter(items))
 

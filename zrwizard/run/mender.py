@@ -48,7 +48,7 @@ class Mender:
         for note in (*proposal.notes, *self._seen(proposal)):
             self._teller.emit(Note(note, "warning"))
         self._do(self._action.after)
-        said = "; ".join(self._told) or "nothing had to be changed"
+        said = "\n".join(self._told) or "nothing had to be changed"
         self._teller.emit(Answered(self._step.id, "act", 0, said, 0.0))
 
     def _do(self, text: str) -> None:

@@ -1,0 +1,75 @@
+"""A host is restored onto another machine: other disks, another network card, other settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from zrwizard import rehearse
+from zrwizard.cli import main
+from zrwizard.rehearsal import Rehearsal, Start, scenario
+from zrwizard.run.events import Exit
+
+WANTED = replace(scenario("restore-moved"), start=Start.PLAIN, power_on_at_connect=False)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("ZR_TEST_PASSWORD", WANTED.password)
+    return tmp_path
+
+
+@pytest.fixture
+def made() -> Iterator[Rehearsal]:
+    with Rehearsal(speed=200, scenario=WANTED) as machines:
+        yield machines
+
+
+def restore(home: Path, made: Rehearsal, **answers: str) -> int:
+    given = {**dict(rehearse.answers(made)), **answers}
+    given["finish.action"] = "stay"
+    given = {key: value for key, value in given.items() if value}
+    path = home / "answers.toml"
+    path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in given.items()))
+    argv = ["restore", "--headless", "--console", made.url, "--answers", str(path)]
+    argv += ["--secret", "server=env:ZR_TEST_PASSWORD", "--confirm-erase", WANTED.disk_serial]
+    return main(argv)
+
+
+def test_its_settings_are_those_of_the_new_machine(
+    home: Path, made: Rehearsal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert restore(home, made) == Exit.DONE
+    assert list(made.would_boot()) == []
+    assert list(made.accidents) == []
+    said = capsys.readouterr().out
+    assert "igb0 is a name of the old machine and still stands in /etc/pf.conf" in said
+    assert "/etc/exports offers file systems" in said
+    (report,) = home.rglob("report.md")
+    text = report.read_text()
+    assert "/etc/rc.conf: The network card is em0 now, and was igb0." in text
+    assert "/etc/zfs/zpool.cache was put aside" in text
+
+
+@pytest.mark.parametrize("word", ["", "ask", "leave"])
+def test_without_the_operators_word_it_is_left_and_said(
+    home: Path, made: Rehearsal, capsys: pytest.CaptureFixture[str], word: str
+) -> None:
+    assert restore(home, made, **{"target.mend": word}) == Exit.DONE
+    reasons = list(made.would_boot())
+    assert len(reasons) == 5, reasons
+    said = capsys.readouterr().out
+    assert "+ifconfig_em0=" in said
+    assert ("target.mend = write" in said) is (word != "leave")
+
+
+def test_another_word_is_refused_before_anything(
+    home: Path, made: Rehearsal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert restore(home, made, **{"target.mend": "perhaps"}) == Exit.USAGE
+    assert "'perhaps' is not one of the choices" in capsys.readouterr().out
