@@ -81,7 +81,12 @@ def test_a_mirror_starts_from_either_disk(home: Path, firmware: str) -> None:
         assert stage(made) == "boots"
         made.pull_disk("vtbd0")
         assert stage(made) == "boots"
-        assert made.would_boot() == ["vtbd0 is not in the machine", "pool zroot is DEGRADED"]
+        lost = "which is not there: "
+        assert made.would_boot() == [
+            *("vtbd0 is not in the machine", "pool zroot is DEGRADED"),
+            f"/etc/fstab names /dev/gpt/efiboot0, {lost}the start stops in single-user mode",
+            f"/etc/fstab names /dev/gpt/swap0, {lost}there is no swap",
+        ]
         disk = made.target.disks[0]
         assert disk.name == "vtbd1"
         assert disk.table is not None

@@ -108,6 +108,13 @@ def test_the_efi_partition_gets_its_new_name(was: str) -> None:
     assert nothing(proposed(fstab=FITS.replace("/dev/gpt/efiboot0", "/dev/ada1p1")))
 
 
+def test_an_efi_partition_of_a_mirror_may_be_the_one_that_fails() -> None:
+    both = replace(HERE, esp=("/dev/gpt/efiboot0", "/dev/gpt/efiboot1"))
+    (note,) = proposed(both, fstab=FITS).notes
+    assert "without that disk" in note
+    assert nothing(proposed(both, fstab=FITS.replace("msdosfs\trw", "msdosfs\trw,noauto")))
+
+
 def test_another_disk_that_is_gone_is_named_and_left() -> None:
     made = proposed(fstab=FITS + "/dev/ada5p1\t/data\tufs\trw\t2\t2\n")
     assert made.changes == ()

@@ -97,6 +97,9 @@ def test_a_restore_onto_a_mirror(drive: Any, worker: Any, style: Style) -> None:
             await d.see(f"type {serial} and press Enter:")
             await d.type(serial)
             await d.press("enter")
+        await d.see("May /etc/fstab of the restored system be changed?", 120)
+        await d.see("+/dev/gpt/swap1")
+        await d.press("y")
         await d.see("[Report]", 120)
         await d.see("The simulated disk boots")
 

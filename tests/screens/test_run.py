@@ -14,6 +14,7 @@ from screens.app import ZrApp
 from screens.run import RunPage
 from zrwizard.console.errors import Cancelled, Unreachable
 from zrwizard.flows.moves import Enter
+from zrwizard.front import mend_question
 from zrwizard.plan import Transfer, from_json
 from zrwizard.run.events import (
     Answered,
@@ -399,6 +400,40 @@ def test_a_question_in_the_middle_of_a_run_comes_back_to_it(
 
     drive(work, story)
     assert replies == ["yes"]
+
+
+@pytest.mark.parametrize("key", ["n", "escape"])
+def test_a_no_in_the_middle_of_a_run_is_an_answer(
+    drive: Any, plan: Any, done: Any, key: str
+) -> None:
+    """As in a run that goes on, where it is the first question of all."""
+    replies: list[Any] = []
+    go = threading.Event()
+
+    def work(desk: Any) -> Any:
+        desk.review(plan)
+        desk.emit(RunStarted(plan.title, 4, True))
+        start(desk, plan, 1)
+        for path in ("/etc/fstab", "/etc/rc.conf"):
+            replies.append(desk.ask(mend_question(path, "Because.", "-old\n+new"), None))
+        desk.emit(Note("on we go"))
+        go.wait(10)
+        return done
+
+    async def story(d: Any) -> None:
+        await d.see("[Review]")
+        await d.press("c", *"ZRDISK0001", "enter")
+        await d.see("May /etc/fstab of the restored system be changed?")
+        assert "+new" in d.text
+        await d.press(key)
+        await d.see("May /etc/rc.conf of the restored system be changed?")
+        await d.press("y")
+        await d.see("on we go")
+        go.set()
+        await d.see("[Report]")
+
+    drive(work, story)
+    assert replies == [Back(), "write"]
 
 
 def test_leaving_in_the_middle_sets_cancel_and_says_130(drive: Any, plan: Any) -> None:

@@ -21,14 +21,19 @@ def mend(text: str, machine: Mend) -> Mended:
     reasons, notes = list[str](), list[str]()
     missing = _swap(rows, machine, devices)
     for row in rows:
-        if row.device in devices or not _is_lost(row, machine):
-            continue
-        if row.type == "msdosfs" and row.point in ("/boot/efi", "/efi"):
+        lost = row.device not in devices and _is_lost(row, machine)
+        efi = row.type == "msdosfs" and row.point in ("/boot/efi", "/efi")
+        if lost and efi:
             devices[row.device] = machine.esp[0] if machine.esp else None
-        elif not row.swap:
+        elif lost and not row.swap:
             notes.append(
                 f"/etc/fstab mounts {row.device} at {row.point}, and no such disk was seen here: "
                 "unless it is there at the start, the machine stops in single-user mode."
+            )
+        if efi and len(machine.esp) > 1 and "noauto" not in row.options:
+            notes.append(
+                f"/etc/fstab mounts the EFI partition of one disk at {row.point}: without that "
+                "disk the start stops in single-user mode, unless the row says noauto."
             )
     for old, new in devices.items():
         reasons.append(f"{old} is {new} now." if new else f"{old} is not there any more.")

@@ -89,13 +89,18 @@ class Mender:
             raise Cancelled("Stopped by the operator.", "Start again when you like.")
         if word:
             return True
-        how = (
-            "nobody was there to agree (the answer target.mend = write agrees beforehand)"
-            if word is None
-            else "as the operator wanted"
-        )
+        if word is False and policy == "ask":
+            how, also, level = "as the operator wanted", "", "info"
+        else:
+            how = (
+                "nobody was there to agree (the answer target.mend = write agrees beforehand)"
+                if word is None
+                else "as the answers want it"
+            )
+            # Whoever was asked has seen it.
+            also, level = f" {reasons}\n{shown}", "warning"
         self._told.append(f"{path} was left as it is, {how}")
-        self._teller.emit(Note(f"{path} was left as it is, {how}. {reasons}\n{shown}", "warning"))
+        self._teller.emit(Note(f"{path} was left as it is, {how}.{also}", level))
         return False
 
     def _change(self, change: Change) -> None:
