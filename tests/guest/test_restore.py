@@ -42,6 +42,7 @@ release = "13"
 [target]
 disk = "{TARGET_DISK_SERIAL}"
 swap = "256m"
+mend = "write"
 [finish]
 action = "FINISH"
 """
@@ -162,6 +163,7 @@ def test_a_host_is_restored_from_blank_disk_to_bootable(operator: Operator) -> N
     assert table[2].size == 256 * 2048
     sizes, digests = look.snapshot_boot_files(target, f"zroot/{ENVIRONMENT}@{tree.SNAPSHOT}")
     assert look.boot_digests(target, sizes) == digests, "boot code is not the restored system's"
+    settings_are_mended(target)
     progress = [e for e in events if e["event"] == "Progress"]
     assert progress, "no progress was shown"
     for event in progress:
@@ -170,6 +172,18 @@ def test_a_host_is_restored_from_blank_disk_to_bootable(operator: Operator) -> N
         assert float(str(event["rate"])) >= 0
     assert max(int(str(e["received"])) for e in progress) > 10_000_000
     no_secret(operator.directory, events)
+
+
+def settings_are_mended(target: Guest) -> None:
+    """Swap and network card have the new machine's names, and the old files are kept."""
+    target.run(f"zfs mount -o ro zroot/{ENVIRONMENT}")
+    swap, *rest = target.out("cat /mnt/etc/fstab").splitlines()
+    assert swap == "/dev/gpt/swap0.eli none swap sw 0 0"
+    assert rest == ["/dev/gpt/efiboot0 /boot/efi msdosfs rw 2 2"]
+    assert 'ifconfig_vtnet0="DHCP"' in target.out("cat /mnt/etc/rc.conf").splitlines()
+    assert "em0" in target.out("cat /mnt/etc/rc.conf.zr-*")
+    assert "ada0p3" in target.out("cat /mnt/etc/fstab.zr-*")
+    target.run(f"zfs unmount zroot/{ENVIRONMENT}")
 
 
 def no_secret(directory: Path, events: list[dict[str, object]]) -> None:

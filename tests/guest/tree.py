@@ -47,8 +47,8 @@ head -c 176902 /dev/urandom > boot/gptzfsboot
 head -c 658432 /dev/urandom > boot/loader.efi
 head -c 3000000 /dev/urandom > boot/kernel/kernel
 printf 'zfs_load="YES"\nconsole="comconsole"\n' > boot/loader.conf
-printf '/dev/gpt/swap0 none swap sw 0 0\n/dev/gpt/efiboot0 /boot/efi msdosfs rw 2 2\n' > etc/fstab
-printf 'hostname="%s"\nzfs_enable="YES"\nsshd_enable="YES"\nifconfig_vtnet0="DHCP"\n' hostA \
+printf '/dev/ada0p3.eli none swap sw 0 0\n/dev/gpt/efiboot0 /boot/efi msdosfs rw 2 2\n' > etc/fstab
+printf 'hostname="%s"\nzfs_enable="YES"\nsshd_enable="YES"\nifconfig_em0="DHCP"\n' hostA \
   > etc/rc.conf
 printf 'root:*:0:0::0:0:Charlie &:/root:/bin/sh\n' > etc/master.passwd; chmod 600 etc/master.passwd
 ln -s /usr/home/jpb root/jpb; ln etc/rc.conf etc/rc.conf.hard; mkfifo tmp/fifo
