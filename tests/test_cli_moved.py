@@ -12,7 +12,7 @@ import pytest
 from zrwizard import rehearse
 from zrwizard.cli import main
 from zrwizard.rehearsal import Rehearsal, Start, scenario
-from zrwizard.run.events import Exit
+from zrwizard.run.events import Exit, RunFinished
 
 WANTED = replace(scenario("restore-moved"), start=Start.PLAIN, power_on_at_connect=False)
 
@@ -73,3 +73,27 @@ def test_another_word_is_refused_before_anything(
 ) -> None:
     assert restore(home, made, **{"target.mend": "perhaps"}) == Exit.USAGE
     assert "'perhaps' is not one of the choices" in capsys.readouterr().out
+
+
+def test_the_rehearsal_says_what_was_left(
+    made: Rehearsal, capsys: pytest.CaptureFixture[str], home: Path
+) -> None:
+    assert restore(home, made, **{"target.mend": "leave"}) == Exit.DONE
+    capsys.readouterr()
+    ended = rehearse.judged(made, RunFinished(0, "done.", "", "", 1.0))
+    assert ended.exit == Exit.FAILED
+    assert "single-user mode" in ended.summary
+    assert ended.now.startswith("Say yes to the differences")
+    table = made.target.disks[0].table
+    assert table is not None
+    table.pmbr = b""
+    assert "fault of zrwizard" in rehearse.judged(made, RunFinished(0, "done.", "", "", 1.0)).now
+
+
+def test_the_whole_rehearsal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rehearse, "_running", {})
+    assert main(["rehearse", "restore-moved", "--headless", "--speed", "200"]) == Exit.DONE
+    rehearse.machines("restore-moved").close()
+    assert "The simulated disk boots" in capsys.readouterr().out

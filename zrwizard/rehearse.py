@@ -267,9 +267,7 @@ def judged(made: Rehearsal, finished: RunFinished) -> RunFinished:
             finished,
             summary=f"{finished.summary} The simulated {thing} {good}; nothing real was touched.",
         )
-    return replace(
-        finished,
-        exit=int(Exit.FAILED),
-        summary=what,
-        now="This is a fault of zrwizard: please report it with the report and the journal.",
-    )
+    now = "This is a fault of zrwizard: please report it with the report and the journal."
+    if not accidents and not made.scenario.box and lacking == tuple(made.foreign_settings()):
+        now = "Say yes to the differences that are shown, or mend the settings by hand."
+    return replace(finished, exit=int(Exit.FAILED), summary=what, now=now)

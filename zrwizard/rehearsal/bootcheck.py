@@ -158,8 +158,12 @@ def system_reasons(pool: Pool) -> list[str]:
     return reasons + _rivals(pool, ds)
 
 
-def settings_reasons(machine: Machine, pool: Pool) -> list[str]:
-    """What in the started system's own settings is of another machine."""
+def settings_reasons(machine: Machine) -> list[str]:
+    """What in the settings of the system on the first disk is of another machine."""
+    first = boot_disk(machine)
+    pool = _pool_on(machine, first) if first is not None else None
+    if pool is None:
+        return []
     name = pool.props.get("bootfs", "")
     ds = pool.datasets.get(name.partition("/")[2])
     if ds is None:
@@ -228,7 +232,7 @@ def would_boot(machine: Machine) -> list[str]:
     state = health(machine, pool)
     if state != "ONLINE":
         reasons.append(f"pool {pool.name} is {state}")
-    return reasons + system_reasons(pool) + settings_reasons(machine, pool)
+    return reasons + system_reasons(pool) + settings_reasons(machine)
 
 
 def boot_plan(machine: Machine) -> BootPlan:

@@ -34,7 +34,7 @@ from zrwizard.rehearsal import (
     cmd_zfs,
     cmd_zpool,
 )
-from zrwizard.rehearsal.bootcheck import would_boot
+from zrwizard.rehearsal.bootcheck import settings_reasons, would_boot
 from zrwizard.rehearsal.box import box_files, make_box, replug
 from zrwizard.rehearsal.boxboot import restart
 from zrwizard.rehearsal.clock import Clock
@@ -299,6 +299,10 @@ class Rehearsal:
     def would_boot(self) -> list[str]:
         """Reasons why the target's first disk would not boot; empty: it would."""
         return self.inside(lambda: would_boot(self.target))
+
+    def foreign_settings(self) -> list[str]:
+        """Those of `would_boot` that are settings of the machine that was backed up."""
+        return self.inside(lambda: settings_reasons(self.target))
 
     def inside(self, action: Callable[[], T]) -> T:
         """Run `action` on the machines' own loop and return what it returns."""
