@@ -66,6 +66,8 @@ def test_without_the_operators_word_it_is_left_and_said(
     said = capsys.readouterr().out
     assert "+ifconfig_em0=" in said
     assert ("target.mend = write" in said) is (word != "leave")
+    (report,) = home.rglob("report.md")
+    assert "Look at the settings that were left as they are" in report.read_text()
 
 
 def test_another_word_is_refused_before_anything(

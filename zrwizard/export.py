@@ -155,8 +155,7 @@ def _act(action: Action) -> str:
         case Edit():
             return edits.script(action)
         case Mend():
-            words = f"printf '%s\\n' {sh.quote(_to_look_at(action))} >&2"
-            return f"{action.before} || exit 1\n{words}\n{action.after}"
+            return f"{action.before} || exit 1\n{_waits(_to_look_at(action))}\n{action.after}"
         case Fetch(path=path, name=name):
             what = f"Copy {path} from here to {name} on your own machine (chmod 600). cksum:"
             return _elsewhere(what, f"cksum < {sh.quote(path)} || exit 1")
@@ -174,9 +173,9 @@ def _to_look_at(action: Mend) -> str:
     """Return what a person is to look at, since a script cannot ask for each difference."""
     swap = ", ".join(action.swap) or "none"
     return (
-        f"Look at etc/fstab (swap is {swap}; the EFI partition is {', '.join(action.esp)}), "
-        f"etc/rc.conf (the network card is {action.nic}) and boot/loader.conf "
-        f"(the root is zfs:{action.boot}) of {action.boot}, once it is mounted at {action.root}"
+        f"Look at {action.root}/etc/fstab (swap is {swap}; the EFI partition is "
+        f"{' or '.join(action.esp)}), {action.root}/etc/rc.conf (the network card is {action.nic}) "
+        f"and {action.root}/boot/loader.conf (a root that is set must be zfs:{action.boot})"
     )
 
 
@@ -195,7 +194,11 @@ def _fed(text: str, secret: str) -> str:
 
 def _elsewhere(what: str, then: str = "") -> str:
     """Return text that says what to do on the operator's machine, and waits for Enter."""
-    told = f"On your own machine: {what}"
+    return _waits(f"On your own machine: {what}", then)
+
+
+def _waits(told: str, then: str = "") -> str:
+    """Return text that says what a person is to do, does `then`, and waits for Enter."""
     lines = [f"printf '%s\\n' {sh.quote(told)}", *([then] if then else [])]
     lines += ["printf '%s' 'Press Enter when that is done: '", "IFS= read -r _"]
     return "\n".join(lines)
@@ -264,11 +267,10 @@ def _by_hand(action: Action) -> tuple[str, str, str]:
         case Edit():
             return "Change this file:", "diff", difference(action)
         case Mend():
-            by_hand = "\n".join(f"# {line}" for line in _to_look_at(action).split(". "))
             return (
-                "Mount it, look at these files, and unmount it:",
+                f"{_to_look_at(action)}. Mount it before, and unmount it after:",
                 "sh",
-                f"{action.before}\n{by_hand}\n{action.after}",
+                f"{action.before}\n{action.after}",
             )
         case Fetch() | Send() | Local():
             return "On your own machine:", "sh", _here(action)

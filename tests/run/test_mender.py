@@ -141,6 +141,15 @@ def test_no_more_of_a_file_is_told_than_what_changes(bench: Bench) -> None:
     assert "SESAME" not in repr(bench.events) + repr(bench.asked)
 
 
+def test_what_is_no_text_is_left_and_named(bench: Bench) -> None:
+    (bench.root / "etc/rc.conf").write_bytes(b'# caf\xe9\nifconfig_em0="DHCP"\n')
+    bench.mend("write")
+    assert (bench.root / "etc/rc.conf").read_bytes() == b'# caf\xe9\nifconfig_em0="DHCP"\n'
+    assert "/etc/rc.conf is left as it is: it is no UTF-8 text" in bench.told(Note)
+    assert "There is no /etc/rc.conf" not in bench.told(Note)
+    assert bench.text("etc/fstab") == MENDED
+
+
 def test_a_link_is_not_followed(bench: Bench) -> None:
     (bench.root / "etc/fstab").rename(bench.root / "etc/real")
     (bench.root / "etc/fstab").symlink_to("real")

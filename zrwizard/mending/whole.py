@@ -37,9 +37,16 @@ class Proposal:
     lost_cards: tuple[str, ...] = ()
 
 
-def propose(files: Mapping[str, str], machine: Mend) -> Proposal:
-    """Return what `files` (texts by path) need on `machine`. A file that cannot be read is said."""
+def propose(seen: Mapping[str, str | None], machine: Mend) -> Proposal:
+    """Return what the files `seen` need on `machine`: texts by path, None for one that is no text.
+
+    A file that cannot be read is said.
+    """
     changes, notes = list[Change](), list[str]()
+    files = {path: text for path, text in seen.items() if text is not None}
+    notes += [
+        f"{path} is left as it is: it is no UTF-8 text." for path in seen if seen[path] is None
+    ]
     lost = network.lost_cards([_settings(files, p) for p in (rcconf.PATH, rcconf.LOCAL)], machine)
     for path, text in files.items():
         try:
@@ -53,7 +60,7 @@ def propose(files: Mapping[str, str], machine: Mend) -> Proposal:
     notes += [
         f"There is no {path}: this is no usual system."
         for path in (fstab.PATH, rcconf.PATH)
-        if path not in files
+        if path not in seen
     ]
     return Proposal(tuple(changes), tuple(notes), lost)
 

@@ -206,6 +206,17 @@ def _times(story: Story, plan: Plan) -> Section:
     return Section("Where the time went", tuple(blocks))
 
 
+def _mended(story: Story) -> list[str]:
+    """Return what became of each file of the restored system, in sentences."""
+    steps = story.plan.steps if story.plan else ()
+    return [
+        said
+        for step in steps
+        if isinstance(step.action, Mend) and step.id in story.acted
+        for said in story.acted[step.id].splitlines()
+    ]
+
+
 def _changed(story: Story, plan: Plan) -> Section:
     edits = [
         (step.action, story.acted[step.id])
@@ -213,12 +224,7 @@ def _changed(story: Story, plan: Plan) -> Section:
         if isinstance(step.action, Edit) and step.id in story.acted
     ]
     items = [f"`{edit.path}`: {_line(said) or 'written, there was none'}" for edit, said in edits]
-    items += [
-        _line(said)
-        for step in plan.steps
-        if isinstance(step.action, Mend) and step.id in story.acted
-        for said in story.acted[step.id].splitlines()
-    ]
+    items += map(_line, _mended(story))
     return _list("Files of the system", iter(items))
 
 
@@ -281,19 +287,23 @@ def _next(story: Story) -> Section:
     now = str(story.end.get("now", "")).strip()
     items = [now] if now else []
     if story.exit is Exit.DONE:
+        if any("was left as it is" in said for said in _mended(story)):
+            items.append(_LEFT)
         items += _AFTER.get(story.plan.flow if story.plan else "", ())
     else:
         items.append("Nothing that was proven is lost: the same command goes on from there.")
     return Section("What to do next", (Bullets(tuple(items)),) if items else ())
 
 
+_LEFT = (
+    "Look at the settings that were left as they are, named above: a device or a network card that "
+    "is not there may stop the start, or leave the machine without a network."
+)
 _AFTER = {
     "restore": (
         "Log in as a user of the restored system, with its passwords: the live system's are gone.",
-        "Look at `ifconfig -l` and at the `ifconfig_…` lines of `/etc/rc.conf`: a new machine's "
-        "network cards may have other names, and a router may know the old MAC address.",
-        "Look at `/etc/fstab` and `/boot/loader.conf` for device names of the old machine; swap "
-        "is on the label `gpt/swap0` where the plan made one.",
+        "A router, or a server that gives out addresses, may still know the old network card's MAC "
+        "address.",
         "Take the next backup soon: an incremental stream from the restored snapshot proves that "
         "the chain goes on (`zfs send -nv -i`).",
     ),

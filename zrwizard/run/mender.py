@@ -62,8 +62,8 @@ class Mender:
     def _at(self, path: str) -> str:
         return f"{self._action.root}{path}"
 
-    def _read(self) -> dict[str, str]:
-        found: dict[str, str] = {}
+    def _read(self) -> dict[str, str | None]:
+        found: dict[str, str | None] = {}
         for path in PATHS:
             name = sh.quote(self._at(path))
             text = f"[ -f {name} ] && [ ! -L {name} ] || exit {_NONE}\ncat {name}"
@@ -73,7 +73,7 @@ class Mender:
             said = f"{len(result.out)} bytes" if result.status == 0 else result.errors
             self._teller.emit(Answered(self._step.id, "act", result.status, said, result.seconds))
             if result.status == 0:
-                found[path] = result.out.decode("utf-8", "surrogateescape")
+                found[path] = _text(result.out)
             elif result.status != _NONE:
                 raise StepError(
                     f"{self._at(path)} cannot be read: {last_lines(result.both)}",
@@ -141,3 +141,11 @@ class Mender:
         if self._teller.run(self._step.id, "act", text, _SECONDS).status == 0:
             notes.append("/etc/exports offers file systems over NFS: see that it is still meant.")
         return notes
+
+
+def _text(data: bytes) -> str | None:
+    """Return `data` as text, None where it is none: then nothing of it could be shown."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
