@@ -252,17 +252,17 @@ def test_nothing_is_erased_without_the_right_identity(operator: Operator) -> Non
     before = look.digest(operator.pair.target, "/dev/vda", 1 << 22)
     wrong = ("--confirm-erase", "ZRDISK0002", *operator.sure[2:])
     status, events = operator.run(*wrong)
-    assert status == 3
+    assert status == 3, json.dumps(events[-6:], indent=1)
     assert "ZRDISK0002" in str(events[-1]) or "identity" in str(events[-1]).lower()
     status, events = operator.run(*operator.sure[2:])
-    assert status == 3
+    assert status == 3, json.dumps(events[-6:], indent=1)
     assert look.digest(operator.pair.target, "/dev/vda", 1 << 22) == before
 
 
 def test_a_changed_host_key_stops_the_run(operator: Operator) -> None:
     wrong = "SHA256:" + "A" * 43
     status, events = operator.run("--confirm-erase", TARGET_DISK_SERIAL, "--host-key", wrong)
-    assert status == 3
+    assert status == 3, json.dumps(events[-6:], indent=1)
     assert "host key" in json.dumps(events[-1]).lower()
     assert operator.pair.target.run("sfdisk -d /dev/vda", check=False).status != 0
 

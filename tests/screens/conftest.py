@@ -81,7 +81,7 @@ class Driver:
     @property
     def joined(self) -> str:
         """The rows without what divides them: a path that is too long for one is whole in it."""
-        return "".join(self.rows)
+        return "".join(row.strip() for row in self.rows)
 
     @property
     def words(self) -> str:

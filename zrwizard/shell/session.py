@@ -52,7 +52,9 @@ _MAY_BE_UP = (
 _NOT_UP = (*gone.DOWN, State.STARTING, State.GOING_DOWN)
 _BUSY = 60.0
 T = TypeVar("T")
-_UPTIME = re.compile(r"Uptime: (\d+d)?(\d+h)?(\d+m)?\d+s")
+_UPTIME = re.compile(r"Uptime: (\d+d)?(\d+h)?(\d+m)?\d+s|Rebooting\.\.\.")
+# What getty prints before it asks for a login (gettytab(5), facts A7), and its question.
+_GREETING = re.compile(r"(?<=\n)(FreeBSD/\w+ \([\w.-]+\) \(\w+\)|(?!Last )([\w.-]{1,64} )?login:)")
 
 
 class ShellSession:
@@ -318,7 +320,7 @@ class ShellSession:
     def _watch(self, until: str, timeout: float, secret: Secret | None) -> str:
         """Follow the console; a `login:` counts only after the machine went down."""
         deadline = time.monotonic() + timeout
-        seen, down, asked, typed = "", False, True, 0
+        seen, down, greeted, asked, typed = "", False, False, True, 0
         while time.monotonic() < deadline:
             try:
                 data = self.console.read(1.0)
@@ -333,7 +335,10 @@ class ShellSession:
                 if SIZE_QUERY in data:
                     self.console.write(SIZE_REPLY)
                 seen += data.decode("utf-8", "replace")
-                down = down or bool(_UPTIME.search(seen) or "Rebooting..." in seen)
+                if not down and (last := _UPTIME.search(seen)):
+                    down, seen = True, seen[last.end() :]
+                # A kernel message may fall into the question itself, which is not asked again.
+                greeted = greeted or (down and _GREETING.search(seen) is not None)
                 if until == "down" and _DOWN.search(seen):
                     return self.screen.text()
                 seen = seen[-200:]
@@ -350,7 +355,7 @@ class ShellSession:
                 asked, typed = False, typed + 1
                 self.console.write_secret(secret)
                 continue
-            if until == "login" and down and state is State.LOGIN:
+            if until == "login" and down and (greeted or state is State.LOGIN):
                 self._on_state("login prompt")
                 return self.screen.text()
         raise NoAnswer(
