@@ -202,3 +202,39 @@ def test_traffic_of_others_is_told_with_its_size() -> None:
     (doubt,) = meter.show().doubts
     assert (doubt.more, doubt.less) == ("network", "stream")
     assert 10**9 < doubt.excess < 3 * 10**7 * 59
+
+
+def test_another_writer_is_told_with_its_size() -> None:
+    meter = Meter("pull", None, 1)
+    for second in range(60):
+        meter = meter.add(Sample(float(second), used=3 * 10**7 * second, sent=10**6 * second))
+    (doubt,) = meter.show().doubts
+    assert (doubt.more, doubt.less) == ("pool", "stream")
+    assert 10**9 < doubt.excess < 3 * 10**7 * 59
+
+
+def test_a_first_look_that_took_long_blames_nobody() -> None:
+    """The pool was read before the rest came, the stream after it: as a CI run had it."""
+    meter = Meter("pull", None, 1)
+    looks = [(0, 10**9), (10**9, 10**9 + 1000), (10**9 + 500, 10**9 + 1000)]
+    for at, (used, sent) in enumerate(looks):
+        meter = meter.add(Sample(float(at), net=sent, used=used, sent=sent))
+        assert meter.show().doubts == ()
+
+
+@given(
+    st.lists(
+        st.tuples(*[st.integers(min_value=0, max_value=10**9)] * 2), min_size=1, max_size=12
+    ),
+    st.floats(min_value=0.1, max_value=1.3),
+)
+def test_a_pool_that_holds_the_stream_is_never_doubted(
+    pieces: list[tuple[int, int]], ratio: float
+) -> None:
+    """However much arrives within a look, between its reading of the pool and of the stream."""
+    meter, arrived = Meter("pull", None, 1), 0
+    for at, (between, within) in enumerate(pieces):
+        used = int(ratio * (arrived + between))
+        arrived += between + within
+        meter = meter.add(Sample(float(at), used=used, sent=arrived))
+        assert meter.show().doubts == ()

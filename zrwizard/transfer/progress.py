@@ -85,7 +85,8 @@ class Meter:
     used: int | None = None
     sent: int | None = None
     used_first: int | None = None
-    sent_first: int = 0
+    fitting: tuple[int, int] | None = None
+    """Bytes of the pool, and of the stream at a moment before: growth is checked from here on."""
     received: int = 0
     recent: tuple[tuple[float, int], ...] = ()
     moved_at: float = 0.0
@@ -125,7 +126,11 @@ class Meter:
             paused=sample.paused,
         )
         if later.used_first is None and later.used is not None:
-            later = replace(later, used_first=later.used, sent_first=later.sent or 0)
+            later = replace(later, used_first=later.used)
+        # A look reads the pool before the stream, and much may come in between: the stream's
+        # count that is surely no higher than it was at the pool's is that of the look before.
+        if later.fitting is None and sample.used is not None and self.sent is not None:
+            later = replace(later, fitting=(sample.used, self.sent))
         later = replace(later, received=max(self.received, later._bytes()))
         # A counter that shows up late brings a jump that is nobody's rate.
         if first or later.counted != self.counted:
@@ -231,11 +236,18 @@ class Meter:
         return remaining(self.received, self.estimate, self.rates, self.smooth)
 
     def _doubts(self) -> tuple[Doubt, ...]:
+        # Without a rate nobody knows how much may be on its way.
+        if not self.rates:
+            return ()
+        grown, meanwhile = None, 0
+        if self.fitting is not None and self.used is not None and self.sent is not None:
+            grown = self.used - self.fitting[0]
+            meanwhile = self.sent - self.fitting[1]
         return crosscheck.doubts(
             sent=self.sent,
             network=self.net,
-            grown=self._grown(),
-            sent_meanwhile=(self.sent or 0) - self.sent_first,
+            grown=grown,
+            sent_meanwhile=meanwhile,
             fastest=self.fastest,
         )
 
