@@ -6,6 +6,7 @@ the connection's master is ended; with `mode/still` all but that stream goes on.
 `mode/hostkey` end every connection at once.
 """
 
+import fcntl
 import os
 import sys
 import time
@@ -32,6 +33,8 @@ def first(name):
     if not mode(name):
         return None
     with open(f"{WORLD}/mode/{name}", "r+") as file:
+        # Lanes come at the same moment: unlocked, one reads what another has emptied.
+        fcntl.flock(file, fcntl.LOCK_EX)
         lines = file.read().split()
         file.seek(0)
         file.truncate()
