@@ -164,6 +164,7 @@ def test_a_host_is_restored_from_blank_disk_to_bootable(operator: Operator) -> N
     sizes, digests = look.snapshot_boot_files(target, f"zroot/{ENVIRONMENT}@{tree.SNAPSHOT}")
     assert look.boot_digests(target, sizes) == digests, "boot code is not the restored system's"
     settings_are_mended(target)
+    all_is_proven(operator, events)
     progress = [e for e in events if e["event"] == "Progress"]
     assert progress, "no progress was shown"
     for event in progress:
@@ -184,6 +185,26 @@ def settings_are_mended(target: Guest) -> None:
     assert "em0" in target.out("cat /mnt/etc/rc.conf.zr-*")
     assert "ada0p3" in target.out("cat /mnt/etc/fstab.zr-*")
     target.run(f"zfs unmount zroot/{ENVIRONMENT}")
+
+
+def all_is_proven(operator: Operator, events: list[dict[str, object]]) -> None:
+    """Each check was made on the real pool, and the report has its words."""
+    said = {
+        str(e["step"]): str(e["output"])
+        for e in events
+        if e["event"] == "Answered" and e["role"] == "act" and str(e["step"]).startswith("prove-")
+    }
+    names = "next snapshots table boot features bootfs system mounts health"
+    assert list(said) == [f"prove-{name}" for name in names.split()]
+    count = len(look.datasets(operator.pair.target, "zroot"))
+    assert (
+        said["prove-next"] == f"From the newest snapshot of each of {count} datasets a backup "
+        "can go on."
+    )
+    lists = [line for line in said["prove-features"].splitlines() if line.startswith("No list")]
+    assert [line.rpartition("/")[2] for line in lists] == ["gptzfsboot.", "loader.efi."]
+    (report,) = operator.directory.rglob("report.md")
+    assert said["prove-next"] in report.read_text()
 
 
 def no_secret(directory: Path, events: list[dict[str, object]]) -> None:

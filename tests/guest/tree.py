@@ -45,6 +45,12 @@ mkdir -p boot/kernel boot/efi etc/ssh root bin usr var tmp home dev zroot
 head -c 510 /dev/urandom > boot/pmbr; printf '\125\252' >> boot/pmbr
 head -c 176902 /dev/urandom > boot/gptzfsboot
 head -c 658432 /dev/urandom > boot/loader.efi
+{ head -c 300000 /dev/urandom; printf '\0%s' com.datto:bookmark_v2 com.datto:encryption \
+  com.delphix:bookmark_written com.delphix:device_removal com.delphix:embedded_data \
+  com.delphix:extensible_dataset com.delphix:head_errlog com.delphix:hole_birth \
+  com.joyent:multi_vdev_crash_dump org.freebsd:zstd_compress org.illumos:lz4_compress \
+  org.illumos:sha512 org.illumos:skein org.open-zfs:large_blocks org.openzfs:blake3 \
+  org.zfsonlinux:large_dnode; printf '\0'; head -c 200000 /dev/urandom; } > boot/loader
 head -c 3000000 /dev/urandom > boot/kernel/kernel
 printf 'zfs_load="YES"\nconsole="comconsole"\n' > boot/loader.conf
 printf '/dev/ada0p3.eli none swap sw 0 0\n/dev/gpt/efiboot0 /boot/efi msdosfs rw 2 2\n' > etc/fstab

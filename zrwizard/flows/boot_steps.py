@@ -1,4 +1,4 @@
-"""The steps that make the received tree start, prove it, and hand the pool over."""
+"""The steps that make the received tree start, and those that hand the pool over once proven."""
 
 from __future__ import annotations
 
@@ -7,12 +7,7 @@ from zrwizard.flows import disk_steps, geli_steps, shtext
 from zrwizard.flows.choices import Choices, Place
 from zrwizard.flows.disk_steps import guard, only_our_rows
 from zrwizard.flows.mend_steps import mend_step
-from zrwizard.flows.pool_steps import (
-    ALTROOT,
-    snapshots_are_there,
-    unless_finished,
-    vdevs_are_there,
-)
+from zrwizard.flows.pool_steps import ALTROOT, unless_finished
 from zrwizard.freebsd import host, sh, ssh, tree, zfs, zpool
 from zrwizard.plan import Command, Danger, Leave, Phase, Step
 
@@ -29,14 +24,13 @@ def boot_steps(choices: Choices, target: TargetFacts) -> tuple[Step, ...]:
     return (
         _canmount(choices),
         _mountpoint(choices),
+        *(_received(choices, name) for name in ("mountpoint", "compression", "atime")),
         *([geli_steps.loader_step(choices, boot_environment(choices))] * choices.encrypted),
         mend_step(choices, target, boot_environment(choices)),
         _mount(choices),
         *(_boot_code(choices, place) for place in choices.every),
         *(_efi_loader(choices, place) for place in choices.every),
-        _unmount(choices),
         _bootfs(choices),
-        *(_received(choices, name) for name in ("mountpoint", "compression", "atime")),
     )
 
 
@@ -114,7 +108,7 @@ def _unmount(choices: Choices) -> Step:
     check = _is(name, "mounted", "no")
     return Step(
         id="be-unmount",
-        phase=Phase.BOOT,
+        phase=Phase.FINISH,
         title="Unmount it",
         why="The pool is handed over with nothing mounted.",
         action=Command(zfs.unmount(name)),
@@ -142,16 +136,26 @@ def _without(choices: Choices, what: str, *, kept: bool, needed: bool) -> str:
     return f"printf '%s\\n' {sh.quote(f'{missing}: only {choices.boot_method} will start it.')}"
 
 
-def _boot_code(choices: Choices, place: Place) -> Step:
+def boot_code_proof(choices: Choices, place: Place) -> str:
+    """Leaves with 1 unless the disk has the restored system's BIOS boot code, or the medium's."""
+    there = _boot_code_is_there(choices, place)
+    may_lack = not disk_steps.medium_has_boot_code(choices) and choices.boot_method == "UEFI"
+    return _unless_missing("gptzfsboot", there) if may_lack else there
+
+
+def _boot_code_is_there(choices: Choices, place: Place) -> str:
     index = place.of_type("freebsd-boot").index
+    kept = "/boot" if disk_steps.medium_has_boot_code(choices) else None
+    return shtext.boot_code_is_there(place.disk.name, index, _RESTORED, kept)
+
+
+def _boot_code(choices: Choices, place: Place) -> Step:
     kept = disk_steps.medium_has_boot_code(choices)
-    needed = choices.boot_method != "UEFI"
     action = _if_there(
         ("pmbr", "gptzfsboot"),
         disk_steps.boot_code_text(place, _RESTORED),
-        _without(choices, "gptzfsboot", kept=kept, needed=needed),
+        _without(choices, "gptzfsboot", kept=kept, needed=choices.boot_method != "UEFI"),
     )
-    there = shtext.boot_code_is_there(place.disk.name, index, _RESTORED, "/boot" if kept else None)
     return Step(
         id=choices.step_id("boot-code-again", place),
         phase=Phase.BOOT,
@@ -159,9 +163,9 @@ def _boot_code(choices: Choices, place: Place) -> Step:
         why="It reads every feature that the restored system's pool may use.",
         action=Command(action),
         danger=Danger.ERASES,
-        look=unless_finished(choices, there),
+        look=unless_finished(choices, _boot_code_is_there(choices, place)),
         guard=guard(place, only_our_rows(place), *_our_pool(choices), pool=choices.pool),
-        proof=there if kept or needed else _unless_missing("gptzfsboot", there),
+        proof=boot_code_proof(choices, place),
     )
 
 
@@ -173,19 +177,25 @@ def _our_pool(choices: Choices) -> tuple[str, ...]:
     return (shtext.must_be_ours(choices.pool, choices.token),)
 
 
+def efi_loader_proof(choices: Choices, place: Place) -> str:
+    """Leaves with 1 unless the EFI partition has the restored system's loader, or the medium's."""
+    there = _efi_loader_is_there(choices, place)
+    may_lack = not disk_steps.medium_has_loader(choices) and choices.boot_method != "UEFI"
+    return _unless_missing("loader.efi", there) if may_lack else there
+
+
+def _efi_loader_is_there(choices: Choices, place: Place) -> str:
+    kept = "/boot" if disk_steps.medium_has_loader(choices) else None
+    device, point = disk_steps.efi_device(place), disk_steps.efi_point(choices)
+    return shtext.loader_is_there(device, point, _RESTORED, kept)
+
+
 def _efi_loader(choices: Choices, place: Place) -> Step:
     kept = disk_steps.medium_has_loader(choices)
-    needed = choices.boot_method == "UEFI"
     action = _if_there(
         ("loader.efi",),
         disk_steps.efi_text(choices, place, _RESTORED),
-        _without(choices, "loader.efi", kept=kept, needed=needed),
-    )
-    there = shtext.loader_is_there(
-        disk_steps.efi_device(place),
-        disk_steps.efi_point(choices),
-        _RESTORED,
-        "/boot" if kept else None,
+        _without(choices, "loader.efi", kept=kept, needed=choices.boot_method == "UEFI"),
     )
     return Step(
         id=choices.step_id("efi-loader-again", place),
@@ -196,9 +206,9 @@ def _efi_loader(choices: Choices, place: Place) -> Step:
         why="A loader that is older than the pool's features cannot start the machine.",
         action=Command(action),
         danger=Danger.ERASES,
-        look=unless_finished(choices, there),
+        look=unless_finished(choices, _efi_loader_is_there(choices, place)),
         guard=guard(place, only_our_rows(place), *_our_pool(choices), pool=choices.pool),
-        proof=there if kept or needed else _unless_missing("loader.efi", there),
+        proof=efi_loader_proof(choices, place),
     )
 
 
@@ -249,86 +259,6 @@ def _received(choices: Choices, prop: str) -> Step:
     )
 
 
-def proof_steps(choices: Choices) -> tuple[Step, ...]:
-    """Return the checks after which the restore counts as good."""
-    name, pool = boot_environment(choices), choices.pool
-    bootfs = shtext.lines(
-        f"{sh.same_text(zpool.get_property(pool, 'bootfs'), name)} || "
-        + shtext.refuse(f"The pool does not start from {name}."),
-        sh.same_text(zfs.get_value(name, "type"), "filesystem"),
-    )
-    health = shtext.lines(
-        f"{zpool.status(pool)} | grep -q '^ *state: ONLINE$' || "
-        + shtext.refuse(f"The pool {pool} is not ONLINE."),
-        f"{zpool.status(pool)} | grep -q '^errors: No known data errors$'",
-    )
-    rows = shtext.lines(
-        *(
-            f"{shtext.has_row(place.disk.name, entry)} || "
-            + shtext.refuse(
-                f"{choices.titled(f'Partition {entry.index}', place)} is not as planned."
-            )
-            for place in choices.every
-            for entry in place.entries
-        )
-    )
-    checks: tuple[tuple[str, str, str, str], ...] = (
-        (
-            "snapshots",
-            "Every snapshot is there with the server's guid",
-            "The same guid is the same snapshot.",
-            snapshots_are_there(choices),
-        ),
-        (
-            "bootfs",
-            "The pool starts from a file system that exists",
-            "Else the loader finds nothing.",
-            bootfs,
-        ),
-        (
-            "table",
-            "The partition table is as planned",
-            "Firmware and loader find their parts by it.",
-            rows,
-        ),
-        (
-            "health",
-            "The pool is online without errors",
-            "A pool with errors would be no restore.",
-            health,
-        ),
-    )
-    if choices.several:
-        checks += (
-            (
-                "vdevs",
-                f"The pool lies over its disks as planned ({choices.shape})",
-                "A disk that is missing from the pool would be missed only when another fails.",
-                vdevs_are_there(choices),
-            ),
-        )
-    if choices.encrypted:
-        checks += (
-            (
-                "geli",
-                "Loader and kernel will ask for the passphrase",
-                "Without these flags an encrypted disk is left alone at the start.",
-                geli_steps.proof_of_flags(choices),
-            ),
-        )
-    return tuple(
-        Step(
-            id=f"prove-{id}",
-            phase=Phase.PROOF,
-            title=title,
-            why=why,
-            action=Command(text, timeout=300),
-            look=shtext.finished(choices.home),
-        )
-        for id, title, why, text in checks
-    )
-
-
 def finish_steps(choices: Choices) -> tuple[Step, ...]:
     """Return the steps that clean up, hand the pool over, and leave."""
     session, pool = choices.login.session, choices.pool
@@ -337,6 +267,7 @@ def finish_steps(choices: Choices) -> tuple[Step, ...]:
     imported = f"zpool list -H -o name {sh.quote(pool)} >/dev/null 2>&1"
     finished = sh.quote(f"{choices.home}/finished")
     steps = [
+        _unmount(choices),
         Step(
             id="forget",
             phase=Phase.FINISH,

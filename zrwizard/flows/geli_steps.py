@@ -14,6 +14,12 @@ from zrwizard.plan import Command, Danger, Feed, Phase, Step
 PASSPHRASE = "disk-passphrase"  # noqa: S105 - its name
 """The name of the secret that opens every disk of the pool."""
 _LOADER_LINE = 'geom_eli_load="YES"'
+_LOADER_CONF = "/mnt/boot/loader.conf"
+LOADS_GELI = (
+    """grep -Eq '^[[:space:]]*geom_eli_load="?[Yy][Ee][Ss]"?[[:space:]]*(#.*)?$' """
+    f"{_LOADER_CONF} 2>/dev/null"
+)
+"""Succeeds if the boot environment that is mounted has its loader load geli."""
 
 
 def provider(place: Place) -> str:
@@ -93,9 +99,7 @@ def loader_step(choices: Choices, name: str) -> Step:
 
     It mounts and unmounts in one text, so that nothing stays mounted for writing.
     """
-    path, line = "/mnt/boot/loader.conf", sh.quote(_LOADER_LINE)
-    pattern = sh.quote('^[[:space:]]*geom_eli_load="?[Yy][Ee][Ss]"?[[:space:]]*(#.*)?$')
-    there = f"grep -Eq {pattern} {path} 2>/dev/null"
+    line, there = sh.quote(_LOADER_LINE), LOADS_GELI
     mount, unmount = zfs.mount_read_only(name), zfs.unmount(name)
     checked = shtext.lines(f"{mount} || exit 1", there, "r=$?", f"{unmount} || exit 1", 'exit "$r"')
     return Step(
@@ -106,7 +110,7 @@ def loader_step(choices: Choices, name: str) -> Step:
         action=Command(
             shtext.lines(
                 f"{sh.command('zfs', 'mount', '-o', 'rw', name)} || exit 1",
-                f"{there} || printf '\\n%s\\n' {line} >> {path}",
+                f"{there} || printf '\\n%s\\n' {line} >> {_LOADER_CONF}",
                 "r=$?",
                 f"{unmount} || exit 1",
                 'exit "$r"',

@@ -19,13 +19,14 @@ from zrwizard.flows import (
 )
 from zrwizard.flows.asking import Due, Talk
 from zrwizard.flows.base import Flow
-from zrwizard.flows.boot_steps import boot_steps, finish_steps, proof_steps
+from zrwizard.flows.boot_steps import boot_steps, finish_steps
 from zrwizard.flows.choices import Choices
 from zrwizard.flows.disk_steps import again, disk_steps, medium_has_boot_code, medium_has_loader
 from zrwizard.flows.geli_steps import encryption_steps
 from zrwizard.flows.moves import Answers, Key, Look, Move, Prepare, Review, Stuck
 from zrwizard.flows.pool_steps import pool_steps
 from zrwizard.flows.prepare_steps import login_steps, network_steps
+from zrwizard.flows.proof_steps import proof_steps
 from zrwizard.flows.transfer_steps import transfer_steps
 from zrwizard.freebsd import size
 from zrwizard.plan import Plan, Problem, Step

@@ -11,6 +11,15 @@ from .errors import ParseError
 _TOOL = "zpool get"
 _PREFIX = "feature@"
 
+NEEDED_TO_READ = (
+    *("blake3", "bookmark_v2", "bookmark_written", "device_removal", "draid"),
+    *("dynamic_gang_header", "edonr", "embedded_data", "encryption", "extensible_dataset"),
+    *("head_errlog", "hole_birth", "large_blocks", "large_dnode", "longname", "lz4_compress"),
+    *("multi_vdev_crash_dump", "raidz_expansion", "redacted_datasets", "redaction_bookmarks"),
+    *("sha512", "skein", "vdev_zaps_v2", "zstd_compress"),
+)
+"""Features without which an active pool cannot be read at all: not read-only compatible."""
+
 
 class Feature(StrEnum):
     """The state of a feature: `ACTIVE` once something in the pool uses it."""

@@ -135,6 +135,41 @@ def _efi_loader(where: Where) -> bytes:
     return b""
 
 
+READ_BY_ALL = {
+    *("async_destroy", "empty_bpobj", "spacemap_histogram", "enabled_txg", "bookmarks"),
+    *("filesystem_limits", "userobj_accounting", "project_quota", "obsolete_counts"),
+    *("zpool_checkpoint", "spacemap_v2", "allocation_classes", "resilver_defer", "log_spacemap"),
+    *("livelist", "device_rebuild", "zilsaxattr", "block_cloning"),
+}
+"""Features that only who writes must know."""
+
+
+def unread(pool: Pool, code: bytes) -> list[str]:
+    """The features in use that a boot program does not know."""
+    known = {word.rpartition(b":")[2].decode() for word in code.split(b"\0") if b":" in word[:40]}
+    active = {name for name, state in pool.features.items() if state == "active"}
+    return sorted(active - READ_BY_ALL - known)
+
+
+def feature_reasons(machine: Machine, disk: Disk, pool: Pool) -> tuple[list[str], list[str]]:
+    """What stops BIOS, and what stops UEFI, from reading the pool."""
+    codes: dict[str, bytes] = {}
+    for where in machine.places():
+        if where.disk is disk and where.part is not None:
+            if where.part.kind == "freebsd-boot":
+                codes[where.name] = where.content.head
+            elif where.part.kind == "efi":
+                codes[f"the loader of {where.name}"] = _efi_loader(where)
+    ds = pool.datasets.get(pool.props.get("bootfs", "").partition("/")[2])
+    loader = (ds.files.get("boot/loader") or b"") if ds is not None else b""
+    bios: list[str] = []
+    uefi: list[str] = []
+    for name, code in [*codes.items(), ("/boot/loader", loader)]:
+        found = [f"{name} cannot read a pool with {word}" for word in unread(pool, code) if code]
+        (uefi if name.startswith("the loader") else bios).extend(found)
+    return bios, uefi
+
+
 def system_reasons(pool: Pool) -> list[str]:
     """What stops the loader from starting the boot environment that the pool names."""
     name = pool.props.get("bootfs", "-")
@@ -229,6 +264,8 @@ def would_boot(machine: Machine) -> list[str]:
             continue
         bios, uefi = firmware_reasons(machine, disk)
         reasons += bios + [r for r in uefi if r not in bios]
+        for unable in feature_reasons(machine, disk, pool):
+            reasons += [r for r in unable if r not in reasons]
     state = health(machine, pool)
     if state != "ONLINE":
         reasons.append(f"pool {pool.name} is {state}")
@@ -246,7 +283,9 @@ def boot_plan(machine: Machine) -> BootPlan:
         return BootPlan("no loader" if disk.table.pmbr else "no code")
     pool = _pool_on(machine, disk)
     bootfs = pool.props.get("bootfs", "") if pool else ""
-    fatal = system_reasons(pool) + _lock_reasons(machine, disk, pool) if pool else ["no pool"]
+    by_uefi = stopped is uefi
+    fatal = list(feature_reasons(machine, disk, pool)[by_uefi]) if pool else []
+    fatal += system_reasons(pool) + _lock_reasons(machine, disk, pool) if pool else ["no pool"]
     if pool is not None and health(machine, pool) == "UNAVAIL":
         fatal.append("devices of the pool are missing")
     fatal = [r for r in fatal if "mount over" not in r]

@@ -21,9 +21,24 @@ HOST = "14.3-RELEASE"
 HOST_ID = "FreeBSD 14.3-RELEASE releng/14.3-n271432-8c9ce319fef7 GENERIC"
 
 
+READERS = ("gptzfsboot", "loader", "loader.efi", "zfsloader")
+"""What reads a pool, and has the names of the features that it knows in it."""
+FEATURES = (
+    *(b"com.datto:bookmark_v2", b"com.datto:encryption", b"com.delphix:bookmark_written"),
+    *(b"com.delphix:device_removal", b"com.delphix:embedded_data"),
+    *(b"com.delphix:extensible_dataset", b"com.delphix:head_errlog", b"com.delphix:hole_birth"),
+    *(b"com.joyent:multi_vdev_crash_dump", b"com.klarasystems:vdev_zaps_v2"),
+    *(b"org.freebsd:zstd_compress", b"org.illumos:lz4_compress", b"org.illumos:sha512"),
+    *(b"org.illumos:skein", b"org.open-zfs:large_blocks", b"org.openzfs:blake3"),
+    b"org.zfsonlinux:large_dnode",
+)
+
+
 def boot_file(name: str, version: str, size: int) -> bytes:
     """The bytes of a boot file: marked with its version, otherwise noise, always the same."""
     head = f"\x00{name} of FreeBSD {version}\x00".encode()
+    if name in READERS:
+        head += b"\0".join((*FEATURES, b""))
     seed = hashlib.sha256(head).digest()
     body = (seed * (size // len(seed) + 1))[: size - len(head)]
     if name == "pmbr":

@@ -8,7 +8,7 @@ from zrwizard.rehearsal.errors import Fail
 from zrwizard.rehearsal.machine import Machine
 from zrwizard.rehearsal.sizes import nice_bytes
 from zrwizard.rehearsal.zfsfiles import only_in
-from zrwizard.rehearsal.zfsstate import Dataset, Pool, Snapshot
+from zrwizard.rehearsal.zfsstate import Dataset, Pool, Snapshot, referenced
 from zrwizard.rehearsal.zfstoken import REFUSED, Token
 
 FULL_ESTIMATE, STEP_ESTIMATE = 12912, 624
@@ -82,6 +82,8 @@ def plan_stream(m: Machine, name: str, found: dict[str, str]) -> StreamPlan:
     """What `zfs send [-R] [-i|-I from] name` would send."""
     full, _, snap_name = name.partition("@")
     known = m.dataset(full)
+    if known is not None and not snap_name:
+        return _of_head(known, found)
     if known is None or known[1].snapshot(snap_name) is None:
         raise Fail(f"cannot open '{name}': dataset does not exist\n")
     pool, top = known
@@ -97,6 +99,29 @@ def plan_stream(m: Machine, name: str, found: dict[str, str]) -> StreamPlan:
                 )
             continue
         _items(plan, pool, (top, ds), snap, found)
+    return plan
+
+
+def _of_head(known: tuple[Pool, Dataset], found: dict[str, str]) -> StreamPlan:
+    """What the dataset holds now, as if it were its newest snapshot."""
+    pool, ds = known
+    if {"R", "I", "p", "b"} & set(found):
+        raise Fail("Error: Unsupported flag with filesystem or bookmark.\n")
+    now = Snapshot(
+        name="--head--",
+        guid=0,
+        createtxg=1 << 62,
+        creation=ds.creation,
+        referenced=referenced(pool, ds),
+        used=0,
+        files=ds.files,
+        bulk=0,
+        tree=ds.tree,
+    )
+    base = _base(pool, ds, now, found)
+    _readable(pool, ds, now, found)
+    plan = StreamPlan()
+    plan.items.append(_item(pool, (ds, ds), now, base, found, replicate=False))
     return plan
 
 
@@ -267,9 +292,10 @@ def _fresh_bytes(ds: Dataset, snap: Snapshot, base: Snapshot | None) -> int:
         return only_in(snap.tree, base.tree if base else None)[1]
     if base is None and ds.origin:
         return snap.bulk + sum(len(data) for data in snap.files.values() if data)
-    at = ds.snapshots.index(snap)
+    at = ds.snapshots.index(snap) if snap in ds.snapshots else len(ds.snapshots)
     since = ds.snapshots.index(base) + 1 if base in ds.snapshots else 0
-    return sum(s.fresh for s in ds.snapshots[since : at + 1])
+    written = 0 if snap in ds.snapshots else max(0, snap.referenced - ds.snapshots[-1].referenced)
+    return written + sum(s.fresh for s in ds.snapshots[since : at + 1])
 
 
 def describe(plan: StreamPlan, found: dict[str, str]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby
 from typing import Any
 
-from zrwizard.plan import Edit, Fetch, Local, Mend, Plan, Send, Step, typed_text
+from zrwizard.plan import Command, Edit, Fetch, Local, Mend, Phase, Plan, Send, Step, typed_text
 from zrwizard.report.story import Story
 from zrwizard.report.words import duration, plural, size
 from zrwizard.run.events import Doubt, Exit
@@ -244,8 +244,16 @@ def _list(title: str, items: Iterator[str]) -> Section:
 
 
 def _proofs(story: Story, plan: Plan) -> Section:
+    """Return what was asked after the steps, and the checks at the end with their own words."""
     blocks = []
     for step in plan.steps:
+        if step.phase is Phase.PROOF and isinstance(step.action, Command):
+            if step.id in story.failed:
+                blocks.append(Code(f"{step.title}: **not proven**", step.action.text))
+            elif step.id in story.acted:
+                said = _line(story.acted[step.id])
+                verdict = f"proven. {said}" if said else "proven"
+                blocks.append(Code(f"{step.title}: {verdict}", step.action.text))
         if step.proof and step.id in story.proofs:
             status = story.proofs[step.id]
             verdict = "proven" if status == 0 else f"**not proven** (status {status})"

@@ -357,8 +357,18 @@ def _moved(step: Step, status: int, log: str) -> StepError:
 
 
 def _failed(step: Step, command: str, result: Result) -> StepError:
+    said = last_lines(result.both)
+    if step.phase is Phase.PROOF and said:
+        # A check says itself what is wrong; in a tool's words it would be about something else.
+        return StepError(f"Not proven: {step.title}. {said}", _UNPROVEN)
     what = f"“{step.title}” failed: {_first_line(command)} ended with status {result.status}."
     return failure(step, command, result.both, what)
+
+
+_UNPROVEN = (
+    "Nothing was restarted or handed over. Mend what is named; then start the same command again: "
+    "every check is made again."
+)
 
 
 def _now(step: Step) -> str:
