@@ -101,6 +101,7 @@ def loader_step(choices: Choices, name: str) -> Step:
     """
     line, there = sh.quote(_LOADER_LINE), LOADS_GELI
     mount, unmount = zfs.mount_read_only(name), zfs.unmount(name)
+    mounted = sh.same_text(zfs.get_value(name, "mounted"), "yes")
     checked = shtext.lines(f"{mount} || exit 1", there, "r=$?", f"{unmount} || exit 1", 'exit "$r"')
     return Step(
         id="loader-geli",
@@ -109,6 +110,8 @@ def loader_step(choices: Choices, name: str) -> Step:
         why="A kernel without geom_eli cannot open its own disk; a line is added only if missing.",
         action=Command(
             shtext.lines(
+                # After a check that failed it is still mounted, and only to be read.
+                f"if {mounted}; then {unmount} || exit 1; fi",
                 f"{sh.command('zfs', 'mount', '-o', 'rw', name)} || exit 1",
                 f"{there} || printf '\\n%s\\n' {line} >> {_LOADER_CONF}",
                 "r=$?",
@@ -120,7 +123,7 @@ def loader_step(choices: Choices, name: str) -> Step:
         # What is mounted already was looked at by this step before the next one mounted it.
         look=shtext.lines(
             f"{shtext.finished(choices.home)} && exit 0",
-            f'[ "$({zfs.get_value(name, "mounted")})" = yes ] && {{ {there}; exit; }}',
+            f"{mounted} && {{ {there}; exit; }}",
             checked,
         ),
         proof=checked,

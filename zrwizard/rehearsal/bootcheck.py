@@ -180,9 +180,11 @@ def system_reasons(pool: Pool) -> list[str]:
     ds = pool.datasets.get(name.partition("/")[2])
     if ds is None:
         return [f"bootfs {name} does not exist"]
+    conf = (ds.files.get("boot/loader.conf") or b"").decode()
+    named = re.findall(r'^kernel="?([^"\s]+)', conf, re.MULTILINE)
     reasons = [
         f"{name} has no /{path}"
-        for path in ("boot/loader", "boot/kernel/kernel")
+        for path in ("boot/loader", f"boot/{named[-1] if named else 'kernel'}/kernel")
         if not ds.files.get(path)
     ]
     mountpoint, _ = lookup(pool, ds, "mountpoint")

@@ -40,6 +40,7 @@ from zrwizard.rehearsal.boxboot import restart
 from zrwizard.rehearsal.clock import Clock
 from zrwizard.rehearsal.console import Console
 from zrwizard.rehearsal.dial import Complain, SimDial
+from zrwizard.rehearsal.faults import Fault, at_the_proof
 from zrwizard.rehearsal.hostb import make_server
 from zrwizard.rehearsal.machine import Machine
 from zrwizard.rehearsal.previewhost import host_files, make_host
@@ -359,6 +360,17 @@ class Rehearsal:
             self.target.disks[:] = [disk for disk in self.target.disks if disk.name != name]
 
         self.inside(pull)
+
+    def put(self, fault: Fault) -> None:
+        """Something will be wrong: in the backup from now on, or on the target at the proofs."""
+
+        def now() -> None:
+            if fault.in_backup:
+                fault.put(self.server)
+            else:
+                self.target.on_command = at_the_proof(fault)
+
+        self.inside(now)
 
     def change_host_key(self) -> None:
         """From now on another machine answers at the server's address."""
