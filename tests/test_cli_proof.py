@@ -20,9 +20,9 @@ from zrwizard.run.events import Exit
 
 Found = dict[str, tuple[str, str]]
 IN_BACKUP: Found = {
-    "no-kernel": ("prove-system", "no kernel: /boot/kernel/kernel"),
+    "no-kernel": ("prove-system", "no kernel: /boot/kernel"),
     "no-loader": ("prove-system", "no /boot/loader, which gptzfsboot starts"),
-    "other-kernel": ("prove-system", "/boot/kernel.GENERIC-NODEBUG/kernel"),
+    "other-kernel": ("prove-system", "no kernel: /boot/kernel.GENERIC-NODEBUG is"),
 }
 ON_TARGET: dict[str, Found] = {
     "restore": {

@@ -184,7 +184,9 @@ def _features(choices: Choices) -> tuple[str, str, str]:
         "bad=0",
         f"for b in {' '.join(_READERS)}; do",
         f'  [ -r {_BOOT}/"$b" ] || continue',
-        f"  k=$(tr -c '[:print:]' '\\n' < {_BOOT}/\"$b\" | grep -E '[a-z]:[a-z0-9_]+$')",
+        # In a locale of UTF-8, tr(1) and grep(1) refuse bytes that are no letters.
+        f"  k=$(LC_ALL=C tr -c '[:print:]' '\\n' < {_BOOT}/\"$b\" | "
+        "LC_ALL=C grep -E '[a-z]:[a-z0-9_]+$')",
         '  case "$k" in',
         "    *:hole_birth*) ;;",
         "    *) printf 'No list of features was found in /boot/%s.\\n' \"$b\"; continue ;;",
@@ -222,16 +224,21 @@ def _bootfs(choices: Choices) -> str:
 def _system(choices: Choices) -> str:
     """loader.conf(5) may name another kernel than /boot/kernel; gptzfsboot starts /boot/loader."""
     mounted = sh.same_text(zfs.get_value(boot_steps.boot_environment(choices), "mounted"), "yes")
-    kernel = f"{_BOOT}/${{k:-kernel}}/kernel"
     loaders = f"[ -s {_BOOT}/loader ] || [ -s {_BOOT}/zfsloader ]"
     missing = "The restored system has no /boot/loader, which gptzfsboot starts"
     return shtext.lines(
         f"{mounted} || {shtext.refuse('The restored system is not mounted, so nothing was seen.')}",
         "k=$(sed -n 's/^[[:space:]]*kernel=\"\\{0,1\\}\\([^\" #]*\\).*/\\1/p' "
         f"{_BOOT}/loader.conf 2>/dev/null | tail -n 1)",
-        f'[ -s "{kernel}" ] || [ -s "{kernel}.gz" ] || '
-        "{ printf 'The restored system has no kernel: /boot/%s/kernel is missing or empty.\\n' "
-        '"${k:-kernel}" >&2; exit 1; }',
+        # It may be a directory of /boot, or a path.
+        'case "$k" in',
+        "  /*) k=${k#/} ;;",
+        "  *) k=boot/${k:-kernel} ;;",
+        "esac",
+        f'[ ! -d {ALTROOT}/"$k" ] || k=$k/kernel',
+        f'[ -s {ALTROOT}/"$k" ] || [ -s {ALTROOT}/"$k.gz" ] || '
+        "{ printf 'The restored system has no kernel: /%s is missing or empty.\\n' "
+        '"$k" >&2; exit 1; }',
         f"{loaders} || "
         + (
             f"printf '%s\\n' {sh.quote(f'{missing}: only UEFI starts it.')}"
