@@ -12,6 +12,7 @@ import pytest
 from zrwizard import rehearse
 from zrwizard.cli import main
 from zrwizard.rehearsal import Rehearsal, Start, scenario
+from zrwizard.rehearsal.bootcheck import boot_plan
 from zrwizard.run.events import Exit, RunFinished
 
 WANTED = replace(scenario("restore-moved"), start=Start.PLAIN, power_on_at_connect=False)
@@ -53,7 +54,10 @@ def test_its_settings_are_those_of_the_new_machine(
     (report,) = home.rglob("report.md")
     text = report.read_text()
     assert "/etc/rc.conf: The network card is em0 now, and was igb0." in text
+    assert "wrote its memory to /dev/ada0p2: it takes the swap of fstab now." in text
     assert "/etc/zfs/zpool.cache was put aside" in text
+    assert "would say nothing on ttyu0" in text
+    assert not boot_plan(made.target).silent
 
 
 @pytest.mark.parametrize("word", ["", "ask", "leave"])
@@ -62,7 +66,8 @@ def test_without_the_operators_word_it_is_left_and_said(
 ) -> None:
     assert restore(home, made, **{"target.mend": word}) == Exit.DONE
     reasons = list(made.would_boot())
-    assert len(reasons) == 5, reasons
+    assert len(reasons) == 7, reasons
+    assert boot_plan(made.target).silent
     said = capsys.readouterr().out
     assert "+ifconfig_em0=" in said
     assert ("target.mend = write" in said) is (word != "leave")
@@ -70,10 +75,11 @@ def test_without_the_operators_word_it_is_left_and_said(
     assert "Look at the settings that were left as they are" in report.read_text()
 
 
+@pytest.mark.parametrize("key", ["target.mend", "target.hostid", "target.swap_eli"])
 def test_another_word_is_refused_before_anything(
-    home: Path, made: Rehearsal, capsys: pytest.CaptureFixture[str]
+    home: Path, made: Rehearsal, capsys: pytest.CaptureFixture[str], key: str
 ) -> None:
-    assert restore(home, made, **{"target.mend": "perhaps"}) == Exit.USAGE
+    assert restore(home, made, **{key: "perhaps"}) == Exit.USAGE
     assert "'perhaps' is not one of the choices" in capsys.readouterr().out
 
 

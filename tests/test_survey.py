@@ -139,6 +139,7 @@ def test_blank_machine(tmp_path: Path) -> None:
     assert target is not None
     assert (target.uid, target.release, target.arch) == (0, "14.0-CURRENT", "amd64")
     assert target.boot_method == "BIOS"
+    assert (target.serial, target.serial_speed) == ("ttyu0", "115200")
     assert target.live
     assert target.tmp_free == 20472 * 1024
     assert target.zfs_version == (2, 1, 99)
@@ -287,6 +288,7 @@ def test_datasets_tree_estimate(tmp_path: Path) -> None:
         ssh(inventory.command("hostA")),
         TREE,
     )
+    shell.add(ssh(inventory.was_received("hostA")), "received\n")
     shell.add(ssh("zfs send -nvP -R hostA@a"), "full\thostA@a\t12912\nsize\t12912\n")
     facts, _ = look(shell, "datasets", "root@10.0.2.2:22")
     assert facts.server.login == "root@10.0.2.2:22"
@@ -294,10 +296,20 @@ def test_datasets_tree_estimate(tmp_path: Path) -> None:
     facts, _ = look(shell, "tree", "hostA", facts=facts)
     assert facts.server.tree is not None
     assert list(facts.server.tree["hostA"].snapshots.guids) == [12]
+    assert facts.server.tree_received
     facts, _ = look(shell, "estimate", "hostA@a", facts=facts)
     assert facts.server.estimate is not None
     assert facts.server.estimate.total == 12912
     assert known.from_json(facts.to_json()) == facts
+
+
+def test_a_server_that_does_not_tell_its_properties(tmp_path: Path) -> None:
+    shell = Recorded(tmp_path)
+    shell.add(ssh(inventory.command("hostA")), TREE)
+    shell.add(ssh(inventory.was_received("hostA")), "", 1, "permission denied\n")
+    with pytest.raises(survey.SurveyError) as caught:
+        look(shell, "tree", "hostA")
+    assert caught.value.what == "The server did not tell the properties of hostA: permission denied"
 
 
 def test_missing_dataset_and_refused_estimate_are_facts(tmp_path: Path) -> None:

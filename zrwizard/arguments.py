@@ -79,7 +79,7 @@ def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 
 def _add_restore(sub: argparse.ArgumentParser) -> None:
-    _add_guided(sub, RESTORE, "server, key, key-passphrase")
+    _add_guided(sub, RESTORE, "server, key, key-passphrase, disk-passphrase")
     sub.add_argument("--host-key", metavar="SHA256:…", help="the server's host key fingerprint")
 
 

@@ -171,11 +171,14 @@ def _act(action: Action) -> str:
 
 def _to_look_at(action: Mend) -> str:
     """Return what a person is to look at, since a script cannot ask for each difference."""
-    swap = ", ".join(action.swap) or "none"
+    swap = ", ".join(device + ".eli" * action.seal for device in action.swap) or "none"
+    serial = "".join(f', {name}="{value}"' for name, value in action.console)
+    gone = f", and remove {action.root}/etc/hostid and machine-id: new ones are made at the start"
     return (
         f"Look at {action.root}/etc/fstab (swap is {swap}; the EFI partition is "
-        f"{' or '.join(action.esp)}), {action.root}/etc/rc.conf (the network card is {action.nic}) "
-        f"and {action.root}/boot/loader.conf (a root that is set must be zfs:{action.boot})"
+        f"{' or '.join(action.esp) or 'none'}), {action.root}/etc/rc.conf (the network card "
+        f"is {action.nic}) and {action.root}/boot/loader.conf (a root that is set "
+        f"must be zfs:{action.boot}{serial}){gone * action.renew}"
     )
 
 

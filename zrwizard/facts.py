@@ -14,6 +14,7 @@ from zrwizard.freebsd import (
     geom,
     gpart,
     ifconfig,
+    lastsector,
     mount,
     netstat,
     ssh,
@@ -59,7 +60,7 @@ class DiskFacts:
     """One disk: what `geom disk list` says, its saved table, who holds it.
 
     `contents` is what `gpart backup NAME 2>/dev/null | cksum` printed. `table` is the table, None
-    where there is none or it is of no known form.
+    where there is none or it is of no known form. `metadata` are marks of geli, gmirror and so on.
     """
 
     disk: geom.Disk
@@ -67,6 +68,7 @@ class DiskFacts:
     table: gpart.Table | None = None
     corrupt: bool = False
     holds: tuple[Hold, ...] = ()
+    metadata: tuple[lastsector.Metadata, ...] = ()
 
     @property
     def name(self) -> str:
@@ -85,6 +87,8 @@ class TargetFacts:
 
     `boot_files` are the names in /boot, `compatibility` those in zpool's compatibility.d. `hung`
     are probes that did not come back within their deadline; what they would have said is missing.
+    `serial` is the serial line (`ttyu0`) among its consoles, empty where none is, `serial_speed`
+    its baud as the loader set it, empty where it did not.
     """
 
     uid: int
@@ -108,6 +112,8 @@ class TargetFacts:
     geli: tuple[Attached, ...] = ()
     swap: tuple[swapinfo.Swap, ...] = ()
     muted: bool = False
+    serial: str = ""
+    serial_speed: str = ""
     hung: tuple[str, ...] = ()
 
     def nic(self, name: str) -> ifconfig.Nic | None:
@@ -120,7 +126,8 @@ class ServerFacts:
     """What is known of the backup server; each part says what it was asked for.
 
     `endpoint` is `host port` for the keys, `login` is `user@host:port` for the listings.
-    `tree` is None where `tree_of` does not exist there; `features` are those of the pool
+    `tree` is None where `tree_of` does not exist there; it came there with properties where
+    `tree_received`; `features` are those of the pool
     `features_of`, none where the login may not ask; `estimate_of` is the snapshot with the options
     of its stream, and `refused` says why that estimate failed.
     """
@@ -131,6 +138,7 @@ class ServerFacts:
     roots: tuple[zfs.Root, ...] | None = None
     tree_of: str = ""
     tree: Inventory | None = None
+    tree_received: bool = False
     features_of: str = ""
     features: Mapping[str, Feature] = field(default_factory=dict)
     estimate_of: str = ""

@@ -114,6 +114,7 @@ _SECRET_TITLES = {
     "server": "Password on the backup server",
     "key": "Private key for the backup server",
     "key-passphrase": "Passphrase of the private key",
+    "disk-passphrase": "Passphrase of the encrypted disks",
     "ca-passphrase": "Passphrase of the certificate authority and the login key",
     "escrow-passphrase": "Passphrase of the escrow bundle",
 }

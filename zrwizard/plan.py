@@ -160,7 +160,10 @@ class Mend:
     with "leave" it is only shown. `before` and `after` (sh) mount and unmount the system, the old
     files are kept with `suffix`. `boot` is the file system that is started; `nic` the interface
     that was used, among all `nics`; `others` are the disks that were not erased. `swap` and `esp`
-    are the new partitions' devices, as fstab names them.
+    are the new partitions' devices, as fstab names them; with `seal` swap gets a new key at each
+    start. `serial` is the serial line over which the machine speaks (`ttyu0`, empty for none),
+    `console` the settings by which a loader does so. With `renew` the old hostid is put aside, and
+    the system makes itself a new one.
     """
 
     root: str
@@ -174,6 +177,10 @@ class Mend:
     others: tuple[str, ...]
     swap: tuple[str, ...]
     esp: tuple[str, ...]
+    serial: str = ""
+    console: tuple[tuple[str, str], ...] = ()
+    renew: bool = False
+    seal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,15 +367,15 @@ def typed_text(action: Action) -> str:
             return fed(text, f"<secret:{secret}>")
         case Edit():
             return difference(action)
-        case Mend(before=before, after=after, root=root, policy=policy):
+        case Mend(before=before, after=after, root=root, policy=policy, renew=renew):
             what = {
                 "ask": "each difference is shown, and asked about before it is written",
                 "write": "each difference is shown, and written",
                 "leave": "each difference is shown, and nothing is written",
             }[policy]
-            return (
-                f"{before}\n# read {root}/etc/fstab, rc.conf and boot/loader.conf: {what}\n{after}"
-            )
+            aside = f"# put {root}/etc/hostid and machine-id aside\n" * renew
+            read = f"# read {root}/etc/fstab, rc.conf, ttys and boot/loader.conf: {what}\n"
+            return f"{before}\n{read}{aside}{after}"
         case Fetch(path=path, name=name):
             return f"copy {path} to this machine, as {name} (mode 0600)"
         case Send(name=name, path=path, mode=mode):
@@ -439,6 +446,7 @@ def _step(row: dict[str, Any]) -> Step:
     if kind is Mend:
         for name in ("nics", "others", "swap", "esp"):
             action[name] = tuple(action[name])
+        action["console"] = tuple((name, value) for name, value in action.get("console", ()))
     if kind is Transfer:
         action["shares"] = tuple(Share(**share) for share in action.get("shares", ()))
     return Step(

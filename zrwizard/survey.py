@@ -25,6 +25,8 @@ from zrwizard.freebsd import (
     host,
     ifconfig,
     inventory,
+    kld,
+    lastsector,
     mount,
     netstat,
     ssh,
@@ -152,6 +154,8 @@ _MACHINE = (
     ("memory", sysctl.value("hw.physmem")),
     ("bootmethod", sysctl.value("machdep.bootmethod")),
     ("muted", sysctl.value("kern.consmute")),
+    ("consoles", sysctl.value("kern.console")),
+    ("speed", kld.kernel_variable("comconsole_speed")),
     ("compatibility", host.names_in(compatibility.DIRECTORY)),
     ("boot", host.names_in("/boot")),
     ("room", mount.room("/tmp")),  # noqa: S108 - the target's
@@ -169,6 +173,7 @@ _DISKS = "\n".join(
         'gpart backup "$d" 2>/dev/null | cksum; m "sum:$d"',
         'diskinfo "$d" 2>/dev/null; m "info:$d"',
         'diskinfo -s "$d" 2>/dev/null; m "ident:$d"',
+        lastsector.search('"$d"') + '; m "last:$d"',
         "done",
     )
 )
@@ -253,6 +258,8 @@ def _facts(answers: _Answers, hung: tuple[str, ...]) -> TargetFacts:
     status = _optional(pools, "status", zpool.parse_status)
     candidates = zpool_import.parse(answers.scan.text) if answers.scan else ()
     version = pools.get("version")
+    consoles = _optional(machine, "consoles", sysctl.parse_consoles)
+    speed = machine.get("speed")
     found = _disks(answers.disks)
     claims = holds.Claims(mounts, status, candidates, encrypted, swap)
     return TargetFacts(
@@ -281,6 +288,8 @@ def _facts(answers: _Answers, hung: tuple[str, ...]) -> TargetFacts:
         geli=encrypted,
         swap=swap,
         muted=machine.get("muted", Part("", 1)).text.strip() == "1",
+        serial=next((name for name in consoles if name.startswith("ttyu")), ""),
+        serial_speed=speed.text.strip() if speed and not speed.status else "",
         hung=hung,
     )
 
@@ -314,6 +323,7 @@ def _disks(parts: dict[str, Part]) -> tuple[DiskFacts, ...]:
                 contents=str(cksum.parse(_need(parts, f"sum:{disk.name}").text)),
                 table=_table(saved),
                 corrupt=disk.name in shown and shown[disk.name].corrupt,
+                metadata=lastsector.parse(parts.get(f"last:{disk.name}", Part("", 1)).text),
             )
         )
     return tuple(sorted(found, key=lambda disk: disk.name))
@@ -391,8 +401,20 @@ def _tree(shell: Shell, facts: Facts, detail: tuple[str, ...], emit: Emit) -> Fa
             1,
         )
     found = None if result.status else inventory.parse(result.text.split("\n"))
-    server = replace(facts.server, tree_of=name, tree=found)
+    came = found is not None and _was_received(shell, facts, name, emit)
+    server = replace(facts.server, tree_of=name, tree=found, tree_received=came)
     return replace(facts, server=server)
+
+
+def _was_received(shell: Shell, facts: Facts, name: str, emit: Emit) -> bool:
+    result = _remote(shell, facts, inventory.was_received(name), 300, emit)
+    if result.status:
+        raise SurveyError(
+            f"The server did not tell the properties of {name}: {result.both}",
+            "Look at the dataset on the server, and start again.",
+            1,
+        )
+    return result.text.strip() == "received"
 
 
 def _features(shell: Shell, facts: Facts, detail: tuple[str, ...], emit: Emit) -> Facts:

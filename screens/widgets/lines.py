@@ -31,18 +31,19 @@ def wrap(row: Row, width: int) -> list[Row]:
     """Return the row broken to `width` cells, its own blanks kept."""
     if len(row.text) <= width:
         return [row]
-    indent = min(row.indent, max(0, width - 20))
+    widest = max(0, width - 20)
+    indent = min(row.indent, widest)
+    text = row.text.lstrip()
     parts = textwrap.wrap(
-        row.text,
+        text,
         max(width, indent + 8),
+        # As an indent they stand before the first word even where that fills the row.
+        initial_indent=row.text[: min(len(row.text) - len(text), widest)],
         subsequent_indent=" " * indent,
         replace_whitespace=False,
         drop_whitespace=True,
         break_on_hyphens=False,
     )
-    head = row.text[: len(row.text) - len(row.text.lstrip())]
-    if parts and not parts[0].startswith(head):
-        parts[0] = head + parts[0]
     return [Row(part, row.kind) for part in parts]
 
 

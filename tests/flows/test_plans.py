@@ -14,7 +14,9 @@ import pytest
 from tests.flows.world import ANSWERS, World, target, with_disks
 from tests.shlint import lint, parses
 from zrwizard import export
+from zrwizard.facts import TargetFacts
 from zrwizard.flows.moves import Answers, Review
+from zrwizard.freebsd.lastsector import Metadata
 from zrwizard.plan import Danger, Feed, Fetch, Plan, Step, Transfer, from_json, typed_text
 
 PLANS = Path(__file__).parent.parent / "plans"
@@ -39,10 +41,22 @@ def layout_case(name: str) -> dict[str, Any]:
     }
 
 
+def with_marks(machine: TargetFacts, marks: list[Metadata]) -> TargetFacts:
+    disks = (
+        replace(disk, metadata=tuple(mark for mark in marks if mark.provider.startswith(disk.name)))
+        for disk in machine.disks
+    )
+    return replace(machine, disks=tuple(disks))
+
+
 def plan_of(name: str) -> Plan:
     case = CASES[name] if name in CASES else layout_case(name)
     machine = target(case["machine"])
+    machine = replace(machine, boot_method=case.get("boot", machine.boot_method))
+    if "marks" in case:
+        machine = with_marks(machine, [Metadata(*mark) for mark in case["marks"]])
     world = World(with_disks(machine, *case["disks"]) if "disks" in case else machine)
+    world.server["received"] = case.get("received", False)
     given = {**ANSWERS, "server.host_key": world.server["fingerprint"], **case["answers"]}
     if "target.disks" in given:
         del given["target.disk"]
@@ -92,11 +106,13 @@ def test_vdevs_of_every_layout(name: str) -> None:
 def test_every_disk_gets_the_same_and_each_step_looks_at_its_own(name: str) -> None:
     plan = plan_of(name)
     names = [disk.name for disk in plan.disks]
-    words = ("new-table", "partition-1", "boot-code", "efi-format")
+    words = ["new-table", "partition-1"]
+    by = CASES.get(name, {"answers": {}})["answers"].get("target.firmware", "both")
+    bios, uefi = ["boot-code", "boot-code-again"], ["efi-format", "efi-loader-again"]
+    words += bios * (by != "uefi") + uefi * (by != "bios")
     ids = {step.id for step in plan.steps}
     for disk in names:
         assert {f"{word}-{disk}" for word in words} <= ids
-        assert {f"boot-code-again-{disk}", f"efi-loader-again-{disk}"} <= ids
     labels = {disk: str(number) for number, disk in enumerate(names)}
     for step in plan.steps:
         if step.danger is not Danger.ERASES:

@@ -95,7 +95,12 @@ class World:
             case "tree":
                 rows = [r for r in self.server["tree"] if r.startswith(move.detail[0])]
                 tree = inventory.parse(rows) if rows else None
-                server = replace(server, tree_of=move.detail[0], tree=tree)
+                server = replace(
+                    server,
+                    tree_of=move.detail[0],
+                    tree=tree,
+                    tree_received=self.server.get("received", False),
+                )
             case "features":
                 text = self.server["features"]
                 features = zpool_features.parse(text) if text else {}

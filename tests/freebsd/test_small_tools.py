@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.shlint import parses
-from zrwizard.freebsd import ParseError, dd, fstab, geli, ntp, rcconf, sockstat, sshd, ttys
+from zrwizard.freebsd import (
+    ParseError,
+    dd,
+    efibootmgr,
+    fstab,
+    geli,
+    ntp,
+    rcconf,
+    sockstat,
+    sshd,
+    ttys,
+)
 
 FREEBSD = """\
 100+0 records in
@@ -129,3 +141,60 @@ def test_nothing_but_parse_error(name: str, text: str) -> None:
 def test_complaints_never_raise(text: str) -> None:
     geli.explain(text)
     sshd.explain(text)
+
+
+# --- efibootmgr -----------------------------------------------------------------------------------
+
+LISTED = r"""Boot to FW : false
+BootCurrent: 0004
+BootOrder  : 0004, 0000, 0001
++Boot0004* FreeBSD HD(1,GPT,f83a9e2f-bd87-11ef-95b7-000c29761cd2,0x28,0x82000)/File(\efi\freebsd\loader.efi)
+                      nda0p1:/efi/freebsd/loader.efi (null)
+ Boot0000* EFI VMware Virtual NVME Namespace (NSID 1) PciRoot(0x0)/Pci(0x15,0x0)/Pci(0x0,0x0)
+ Boot0001  FreeBSD efiboot0 HD(2,GPT,02415b64-e5ed-11f1-8645-bd5c037f20bb,0x800,0x82000)/File(\EFI\FREEBSD\loader.efi)
+ Boot0002* UEFI OS HD(2,GPT,12415b64-e5ed-11f1-8645-bd5c037f20bb,0x800,0x82000)/File(\EFI\BOOT\BOOTX64.EFI)
+
+
+Unreferenced Variables:
+"""  # noqa: E501 - as it is printed
+
+
+@pytest.mark.parametrize(
+    ("guid", "there"),
+    [
+        pytest.param("F83A9E2F-BD87-11EF-95B7-000C29761CD2", True, id="other-letters"),
+        pytest.param("f83a9e2f-bd87-11ef-95b7-000c29761cd2", True, id="same"),
+        pytest.param("02415b64-e5ed-11f1-8645-bd5c037f20bb", False, id="not-active"),
+        pytest.param("12415b64-e5ed-11f1-8645-bd5c037f20bb", False, id="another-file"),
+        pytest.param("22415b64-e5ed-11f1-8645-bd5c037f20bb", False, id="another-partition"),
+        pytest.param("", False, id="no-partition"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["dash", "bash"])
+def test_active_entry_of_the_firmware(
+    tmp_path: Path, kind: str, guid: str, *, there: bool
+) -> None:
+    media = f"   efimedia: HD(1,GPT,{guid},0x28,0x82000)\n" if guid else ""
+    others = "   efimedia: HD(11,GPT,f83a9e2f-bd87-11ef-95b7-000c29761cd2,0x28,0x82000)\n"
+    for name, said in (("gpart", others + media), ("efibootmgr", LISTED)):
+        (tmp_path / f"{name}.txt").write_text(said)
+        (tmp_path / name).write_text(f"#!/bin/sh\ncat {tmp_path}/{name}.txt\n")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        [kind, "-c", efibootmgr.active_entry("vtbd0", 1)],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode == 0) == there
+    assert ("+Boot0004* FreeBSD HD(1" in done.stdout) == there
+    assert done.stderr == ""
+
+
+def test_entry_is_made_active() -> None:
+    made = efibootmgr.add("/tmp/zr-x/esp/EFI/FREEBSD/loader.efi", "FreeBSD efiboot0")
+    assert made == (
+        "efibootmgr -a -c -l /tmp/zr-x/esp/EFI/FREEBSD/loader.efi -L 'FreeBSD efiboot0'"
+    )
+    assert parses(made)

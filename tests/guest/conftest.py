@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from .machines import Guest, Image, Machine, Unavailable, Wire, build_image
 GIB = 1 << 30
 SERVER_ADDRESS = "10.99.0.2"
 TARGET_DISK_SERIAL = "ZRDISK0001"
+SECOND_DISK_SERIAL = "ZRDISK0002"
 
 
 @dataclass
@@ -35,31 +36,42 @@ class Pair:
     resets: int = 0
 
     def target_machine(
-        self, options: dict[str, str] | None = None, *, reboots: bool = False
+        self,
+        options: dict[str, str] | None = None,
+        *,
+        reboots: bool = False,
+        disks: Sequence[str] = (TARGET_DISK_SERIAL,),
     ) -> Machine:
-        """hostC with the current disk."""
-        disk = self.directory / f"target{self.resets}.img"
+        """hostC with those of its current disks that have the serial numbers `disks`."""
         return Machine(
             "hostC",
             wire_end=1,
             options={"live": "1"} | (options or {}),
-            disks=((disk, 4 * GIB, TARGET_DISK_SERIAL),),
+            disks=tuple((self._disk(serial), 4 * GIB, serial) for serial in disks),
             reboots=reboots,
         )
 
+    def _disk(self, serial: str) -> Path:
+        return self.directory / f"target{self.resets}-{serial}.img"
+
     def reset_target(
-        self, *, blank: bool = True, options: dict[str, str] | None = None, reboots: bool = False
+        self,
+        *,
+        blank: bool = True,
+        options: dict[str, str] | None = None,
+        reboots: bool = False,
+        disks: Sequence[str] = (TARGET_DISK_SERIAL,),
     ) -> Guest:
         """Power hostC off and on, by default with a new blank disk; `reboots` lets it reboot
-        (otherwise a reboot ends QEMU), `options` are zg.* settings. About 10 s. With the old disk
-        its console is where it was."""
+        (otherwise a reboot ends QEMU), `options` are zg.* settings. About 10 s. With old disks
+        its console is where it was; those that `disks` leaves out are as if taken away."""
         self.target.stop()
         port = 0 if blank else self.target.port
         if blank:
-            old = self.directory / f"target{self.resets}.img"
-            old.unlink(missing_ok=True)
+            for old in self.directory.glob(self._disk("*").name):
+                old.unlink()
             self.resets += 1
-        machine = replace(self.target_machine(options, reboots=reboots), port=port)
+        machine = replace(self.target_machine(options, reboots=reboots, disks=disks), port=port)
         self.target = Guest(self.image, machine, self.wire, self.directory)
         self.target.wait_ready()
         return self.target

@@ -4,7 +4,8 @@ Linux' own tools, and by snapshot rather than by mount point."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from .machines import Guest
@@ -49,6 +50,14 @@ def origins(guest: Guest, pool: str) -> dict[str, str]:
     rows = guest.lines(f"zfs list -H -o name,origin -t filesystem,volume -r {pool}")
     pairs = (row.split("\t") for row in rows)
     return {_relative(a, pool): _relative(b, pool) for a, b in pairs if b != "-"}
+
+
+def vdevs(guest: Guest, pool: str) -> list[tuple[str, str]]:
+    """The rows of an imported pool's `zpool status`: its own name, its vdevs, their devices, each
+    with its state. A device that is missing has the path that it had."""
+    listed = guest.out(f"zpool status -P {pool}").partition("config:")[2].partition("errors:")[0]
+    rows = [line.split() for line in listed.strip().splitlines()[1:]]
+    return [(row[-1] if "was" in row else row[0], row[1]) for row in rows]
 
 
 def settings(guest: Guest, pool: str) -> dict[tuple[str, str], tuple[str, str]]:
@@ -130,8 +139,21 @@ def boot_files(guest: Guest, directory: str = "/boot") -> tuple[dict[str, int], 
 
 def snapshot_boot_files(guest: Guest, snapshot: str) -> tuple[dict[str, int], dict[str, str]]:
     """`boot_files` of a boot environment as of a snapshot (`pool/ROOT/x@y`)."""
+    with mounted(guest, snapshot) as point:
+        return boot_files(guest, f"{point}/boot")
+
+
+def beginning(guest: Guest, snapshot: str, path: str, size: int = 64) -> bytes:
+    """The first bytes of a file as of a snapshot."""
+    with mounted(guest, snapshot) as point:
+        return guest.run(f"head -c {size} {point}/{path}").stdout
+
+
+@contextmanager
+def mounted(guest: Guest, snapshot: str) -> Iterator[str]:
+    """The directory where a snapshot lies for the length of a with block."""
     guest.run(f"mkdir -p /run/zg/look && mount -t zfs {snapshot} /run/zg/look")
     try:
-        return boot_files(guest, "/run/zg/look/boot")
+        yield "/run/zg/look"
     finally:
         guest.run("umount /run/zg/look")

@@ -35,13 +35,16 @@ class Move:
     made: Decomposition
     direction: Direction
     limit: int = 0
+    received: bool = False
+    """Whether the tree came to the sending side with properties, which are those that count."""
 
     @classmethod
     def of(cls, pair: Pair, root: str, target: str, direction: Direction, limit: int = 0) -> Move:
         """The transfer of `root` to `target`, of all its history."""
         sender = pair.server if direction is Direction.PULL else pair.target
         made = decompose(listing(sender, root), root, LAST, target)
-        return cls(pair, made, direction, limit)
+        came = sender.lines(inventory.was_received(root), timeout=120)
+        return cls(pair, made, direction, limit, came == ["received"])
 
     @property
     def total(self) -> int:
@@ -69,6 +72,7 @@ class Move:
             ssh=ssh.words(SESSION),
             host=ssh.ALIAS,
             shared=True,
+            received=self.received,
             limit=self.limit,
             patience=240,
             idle=4,

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from .machines import Guest, GuestError
+
 CHUNK = 8 << 20
 
 
@@ -109,6 +111,23 @@ class Sampler:
     def shows(self, needles: Needles) -> list[bytes]:
         """What was seen that has a part of the key in it."""
         return [text for text in self.seen if needles.inside(text)]
+
+
+class GuestSampler(Sampler):
+    """The same of a guest, which may start anew meanwhile: what was seen of it is kept here."""
+
+    def __init__(self, guest: Guest, seconds: float = 0.2) -> None:
+        super().__init__(seconds)
+        self._guest = guest
+
+    def look(self) -> None:
+        """One round over the guest's /proc; words are parted by blanks."""
+        with contextlib.suppress(GuestError):
+            shown = self._guest.run(
+                "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ", timeout=5, check=False, grace=5
+            ).stdout
+            self.seen.add(shown.replace(b"\0", b" "))
+            self.rounds += 1
 
 
 GUEST_SAMPLER = r"""

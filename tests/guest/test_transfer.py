@@ -54,7 +54,13 @@ def test_a_tree_comes_over_and_goes_back_equal(wood: Pair) -> None:
     timed(pull)
     here = look(wood.target, f"{COPY}/one")
     assert not (found := differences(there, here)), "\n".join(found)
-    timed(Move.of(wood, f"{COPY}/one", "wood/back", Direction.PUSH))
+    # What a backup server sets for itself does not go back.
+    own = "canmount=off readonly=on compression=gzip-9 zrwizard:kept=7"
+    wood.target.run(f"zfs set {own} {COPY}/one", timeout=60)
+    wood.target.run(f"zfs set readonly=on {COPY}/one/many", timeout=60)
+    back = Move.of(wood, f"{COPY}/one", "wood/back", Direction.PUSH)
+    assert (pull.received, back.received) == (False, True)
+    timed(back)
     assert not (found := differences(here, look(wood.server, "wood/back"))), "\n".join(found)
 
 

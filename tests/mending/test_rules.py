@@ -46,6 +46,76 @@ def nothing(made: Proposal) -> bool:
     return made.changes == () and made.notes == ()
 
 
+# --- the serial console ---------------------------------------------------------------------------
+
+SERIAL = replace(
+    HERE,
+    swap=(),
+    serial="ttyu0",
+    console=(
+        *(("boot_multicons", "YES"), ("boot_serial", "YES")),
+        *(("console", "comconsole,efi"), ("comconsole_speed", "115200")),
+    ),
+)
+TTYS = 'ttyv0\t"/usr/libexec/getty Pc"\txterm\tonifexists secure\n'
+ON = TTYS + 'ttyu0\t"/usr/libexec/getty 3wire"\tvt100\tonifconsole secure\n'
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        pytest.param('console="comconsole"', id="alone"),
+        pytest.param('console="vidconsole, comconsole"', id="beside-the-screen"),
+        pytest.param('boot_serial="YES"', id="serial"),
+        pytest.param("boot_multicons=yes", id="both"),
+        pytest.param('console="eficom"', id="the-firmwares"),
+    ],
+)
+def test_a_system_that_speaks_on_the_serial_line_is_left_alone(kept: str) -> None:
+    assert nothing(proposed(SERIAL, ttys=ON, loader__conf=f"{kept}\n"))
+    assert nothing(proposed(SERIAL, ttys=ON, loader__conf="", loader__conf__local=f"{kept}\n"))
+
+
+def test_a_silent_one_gets_the_settings_that_it_lacks() -> None:
+    was = 'zfs_load="YES"\nconsole="vidconsole"\ncomconsole_speed="115200"\n'
+    made = proposed(SERIAL, ttys=ON, loader__conf=was)
+    text = changed("/boot/loader.conf", made)
+    assert loaderconf.values(text) == {"zfs_load": "YES", **dict(SERIAL.console)}
+    assert text.startswith('zfs_load="YES"\n')
+    assert [change.path for change in made.changes] == ["/boot/loader.conf"]
+    assert "ttyu0, the console of this machine" in made.changes[0].reasons[0]
+    assert nothing(proposed(SERIAL, ttys=ON, loader__conf=text))
+
+
+def test_a_local_file_that_cannot_be_read_is_told_of_itself_alone() -> None:
+    bad = 'console="vid\n'
+    made = proposed(SERIAL, ttys=ON, loader__conf="", loader__conf__local=bad)
+    assert loaderconf.values(changed("/boot/loader.conf", made)) == dict(SERIAL.console)
+    (note,) = made.notes
+    assert note.startswith("/boot/loader.conf.local is left as it is")
+
+
+def test_where_the_machine_has_no_serial_console_nothing_is_asked() -> None:
+    screen = replace(SERIAL, serial="", console=())
+    assert nothing(proposed(screen, ttys=TTYS, loader__conf='console="vidconsole"\n'))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param(TTYS, "does not name it", id="no-row"),
+        pytest.param("", "does not name it", id="emptied"),
+        pytest.param(ON.replace("onifconsole", "off"), "switches it off", id="off"),
+    ],
+)
+def test_a_missing_login_is_said_and_not_switched_on(text: str, words: str) -> None:
+    made = proposed(SERIAL, ttys=text, loader__conf='console="comconsole"\n')
+    assert made.changes == ()
+    assert made.notes == (
+        f"No login prompt will come on ttyu0 after the start: /etc/ttys {words}.",
+    )
+
+
 # --- fstab ----------------------------------------------------------------------------------------
 
 FITS = (
@@ -255,6 +325,33 @@ def test_pools_are_mounted_at_the_start(value: str | None) -> None:
     assert local.changes == ()
 
 
+# --- where a crash is written ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["rc__conf", "rc__conf__local"])
+def test_a_dump_device_that_is_gone_becomes_the_swap_of_fstab(path: str) -> None:
+    text = RC + 'dumpdev="/dev/ada0p3" # the old disk\n'
+    made = proposed(fstab=FITS, **{path: text})
+    named = f"/etc/{path.replace('__', '.')}"
+    assert changed(named, made) == text.replace("/dev/ada0p3", "AUTO")
+    assert "wrote its memory to /dev/ada0p3:" in made.changes[-1].reasons[0]
+    assert made.notes == ()
+
+
+@pytest.mark.parametrize("value", ["AUTO", "NO", "", "/dev/gpt/swap0", "/dev/ada1p2", "${dev}"])
+def test_another_dump_device_stays(value: str) -> None:
+    assert nothing(proposed(fstab=FITS, rc__conf=f'{RC}dumpdev="{value}"\n'))
+
+
+@pytest.mark.parametrize(
+    ("value", "says"), [("AUTO", True), ("/dev/ada0p3", True), ("NO", False)], ids=str
+)
+def test_a_dump_past_the_encryption_is_said(value: str, *, says: bool) -> None:
+    table = FITS.replace("/dev/gpt/swap0", "/dev/gpt/swap0.eli")
+    made = proposed(replace(HERE, seal=True), fstab=table, rc__conf=f'{RC}dumpdev="{value}"\n')
+    assert any('dumpdev="NO" keeps keys off the disk' in note for note in made.notes) is says
+
+
 # --- anything -------------------------------------------------------------------------------------
 
 LINES: dict[str, Any] = {
@@ -281,3 +378,37 @@ def test_what_was_mended_is_read_again_and_needs_nothing(files: dict[str, str]) 
         if any(change.path == path for change in made.changes):
             read(after[path])
     assert propose(after, HERE).changes == ()
+
+
+# --- encrypted swap -------------------------------------------------------------------------------
+
+SEALED = replace(HERE, seal=True)
+
+
+@pytest.mark.parametrize(
+    ("was", "why"),
+    [
+        pytest.param("/dev/gpt/swap0", "encrypted with a new key", id="ours"),
+        pytest.param("/dev/ada0p3", "is /dev/gpt/swap0.eli now", id="lost"),
+        pytest.param("/dev/ada0p3.eli", "is /dev/gpt/swap0.eli now", id="was-encrypted"),
+    ],
+)
+def test_all_swap_is_encrypted_where_that_is_wanted(was: str, why: str) -> None:
+    made = proposed(SEALED, fstab=f"{HEAD}{was}\tnone\tswap\tsw\t0\t0\n")
+    assert changed("/etc/fstab", made) == f"{HEAD}/dev/gpt/swap0.eli\tnone\tswap\tsw\t0\t0\n"
+    assert why in made.changes[0].reasons[0]
+
+
+def test_new_swap_is_encrypted_and_what_is_so_stays() -> None:
+    made = proposed(SEALED)
+    assert changed("/etc/fstab", made).endswith("/dev/gpt/swap0.eli\tnone\tswap\tsw\t0\t0\n")
+    kept = f"{HEAD}/dev/gpt/swap0.eli\tnone\tswap\tsw\t0\t0\n"
+    assert nothing(proposed(SEALED, fstab=kept))
+
+
+def test_swap_of_another_disk_is_left_as_it_is() -> None:
+    other = f"{HEAD}/dev/ada1p2\tnone\tswap\tsw\t0\t0\n"
+    made = proposed(SEALED, fstab=other)
+    assert changed("/etc/fstab", made) == (
+        f"{other}/dev/gpt/swap0.eli\tnone\tswap\tsw\t0\t0\n"
+    )

@@ -68,7 +68,8 @@ def test_settings_are_read_by_a_shell_as_they_were_meant(tmp_path: Path) -> None
         ssh=["ssh", "-F", "/tmp/it's $HOME/cfg"],
         host="back up",
         shared=True,
-        options=["-p", "-Lce"],
+        received=True,
+        options=["-L", "-ce"],
         limit=7,
     )
     (tmp_path / "settings").write_text(text)
@@ -76,14 +77,15 @@ def test_settings_are_read_by_a_shell_as_they_were_meant(tmp_path: Path) -> None
         [
             shlint.SHELL,
             "-euc",
-            '. ./settings; eval "set -- $ssh"; printf "%s|" "$@" "$host" $options',
+            '. ./settings; eval "set -- $ssh"; printf "%s|" "$@" "$host" $received $options',
         ],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=True,
     )
-    words = ["ssh", "-F", "/tmp/it's $HOME/cfg", "-o", "BatchMode=yes", "back up", "-p", "-Lce"]
+    words = ["ssh", "-F", "/tmp/it's $HOME/cfg", "-o", "BatchMode=yes"]
+    words += ["back up", "yes", "-L", "-ce"]
     assert told.stdout == "|".join(words) + "|"
 
 

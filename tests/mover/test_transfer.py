@@ -105,12 +105,15 @@ def test_a_pool_that_holds_some_already(make: Make) -> None:
     assert names == {"old/be1", "old/be2", "old/a b"}
 
 
-def test_options_and_raw(make: Make) -> None:
-    world = make(changes={"options": ["-p", "-Lce"]})
+@pytest.mark.parametrize(("received", "props"), [(False, "-p"), (True, "-b")], ids=["set", "came"])
+def test_options_and_raw(make: Make, props: str, *, received: bool) -> None:
+    world = make(changes={"options": ["-L", "-ce"], "received": received})
     world.add("old", "new", a=1000)
-    world.streams = [replace(world.streams[0], raw=True)]
+    world.add("old/x", "new/x", a=1000)
+    world.streams[0] = replace(world.streams[0], raw=True)
     assert world.run() is Status.COMPLETE, world.log
-    assert world.sends[0]["options"] == ["-v", "-P", "-p", "-Lce", "-w"]
+    assert world.sends[0]["options"] == ["-v", "-P", "-p", "-L", "-ce", "-w"]
+    assert world.sends[1]["options"] == ["-v", "-P", props, "-L", "-ce"]
 
 
 def test_odd_names(make: Make) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.realsh import RealShell
 from zrwizard.console.errors import Cancelled
-from zrwizard.plan import Mend, Phase, Step, from_json
+from zrwizard.plan import Mend, Phase, Step, from_json, typed_text
 from zrwizard.plan import Plan as Whole
 from zrwizard.run.events import Answered, Event, Note, Typed
 from zrwizard.run.mender import Mender
@@ -47,6 +48,8 @@ class Bench:
         self.asked.append((path, reasons, shown))
         return self.words.pop(0)
 
+    renew = False
+
     def action(self, policy: str = "ask") -> Mend:
         mark = self.tmp / "mounted"
         return Mend(
@@ -61,6 +64,7 @@ class Bench:
             others=(),
             swap=("/dev/gpt/swap0",),
             esp=("/dev/gpt/efiboot0",),
+            renew=self.renew,
         )
 
     def mend(self, policy: str = "ask") -> None:
@@ -184,6 +188,25 @@ def test_a_cancel_at_the_question_writes_nothing(bench: Bench) -> None:
 
 
 def test_it_is_read_back_from_a_plan(bench: Bench) -> None:
-    step = Step("mend", Phase.BOOT, "Fit it", "because", bench.action())
+    action = replace(bench.action(), serial="ttyu0", console=(("boot_serial", "YES"),), renew=True)
+    step = Step("mend", Phase.BOOT, "Fit it", "because", action)
     plan = Whole("restore", "abcd1234", "x", (step,), ())
     assert from_json(plan.to_json()) == plan
+
+
+def test_what_is_put_aside_unasked_stands_in_the_plan(bench: Bench) -> None:
+    assert "hostid" not in typed_text(bench.action())
+    bench.renew = True
+    assert f"# put {bench.root}/etc/hostid and machine-id aside" in typed_text(bench.action())
+
+
+@pytest.mark.parametrize("policy", ["write", "leave"])
+@pytest.mark.parametrize("renew", [True, False], ids=["new", "kept"])
+def test_the_hostid_is_kept_or_made_new(bench: Bench, policy: str, *, renew: bool) -> None:
+    (bench.root / "etc/hostid").write_text("f83a9e2f-bd87-11ef-95b7-000c29761cd2\n")
+    bench.renew = renew
+    bench.mend(policy)
+    assert (bench.root / "etc/hostid").exists() != renew
+    assert (bench.root / "etc/hostid.zr-abcd").exists() == renew
+    assert ("/etc/hostid was put aside" in bench.told(Answered)) == renew
+    assert not bench.asked

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -50,6 +50,8 @@ PLAIN = st.text(alphabet=st.characters(codec="ascii", exclude_categories=["Cc"])
 
 
 @given(PLAIN, st.integers(20, 90))
+@example(" " + 27 * "0", 27)
+@example(30 * " " + "x y", 20)
 def test_wrapping_loses_no_word(text: str, width: int) -> None:
     rows = wrap(Row(text), width)
     assert all(len(row.text) <= width for row in rows)

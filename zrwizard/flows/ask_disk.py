@@ -11,7 +11,7 @@ from zrwizard.flows.choices import Place
 from zrwizard.flows.disk_steps import ALIGN
 from zrwizard.flows.moves import Ask, Choose, ChooseMany, Enter, Option, Stuck
 from zrwizard.flows.shapes import Shape, room
-from zrwizard.flows.tables import lay_out, places, pool_bytes
+from zrwizard.flows.tables import Firmware, lay_out, places, pool_bytes
 from zrwizard.freebsd import size
 from zrwizard.freebsd.errors import ParseError
 from zrwizard.freebsd.layout import LayoutProblem
@@ -44,11 +44,31 @@ def place(talk: Talk, target: TargetFacts, need: int) -> Place:
         raise Due(Ask(typed_question()))
     disk = named_disk(talk, target, question, value)
     check(talk, question, disk, target, named=value == disk.typed, need=need)
-    swap = ask_swap(talk, target, (disk,), lambda swap: too_small(disk, swap, need))
-    planned = places(target, [(disk, identity(disk))], swap)
+    by = firmware(talk)
+    swap = ask_swap(talk, target, (disk,), lambda swap: too_small(disk, swap, need, by))
+    planned = places(target, [(disk, identity(disk))], swap, by)
     if isinstance(planned, LayoutProblem):
         talk.refuse(swap_question(target, 1), planned.what, planned.now)
     return planned[0]
+
+
+_FIRMWARE = Choose(
+    key="target.firmware",
+    page="disks",
+    title="By which firmware shall the disks start?",
+    help="Both, unless one of them is not wanted on these disks.",
+    options=(
+        Option(Firmware.BOTH, "BIOS and UEFI", recommended=True),
+        Option(Firmware.BIOS, "BIOS only", detail="No EFI partition."),
+        Option(Firmware.UEFI, "UEFI only", detail="No partition for BIOS boot code."),
+    ),
+    default=Firmware.BOTH,
+)
+
+
+def firmware(talk: Talk) -> Firmware:
+    """Return by which firmware the disks start. Raises `Due` for an unknown word."""
+    return Firmware(talk.preset(_FIRMWARE, Firmware.BOTH))
 
 
 def identity(disk: DiskFacts) -> Identity:
@@ -79,6 +99,7 @@ def summary(disk: DiskFacts) -> str:
         parts.append(f"{disk.table.scheme} with {', '.join(rows) or 'no partitions'}")
     elif disk.contents.split(" ")[-1] != "0":
         parts.append("a partition table of unknown form")
+    parts += [f"{found.what} on {found.provider}" for found in disk.metadata]
     if disk.corrupt:
         parts.append("one copy of the table is damaged")
     return "; ".join(parts) or "no partition table, no pool"
@@ -88,7 +109,7 @@ def reason(disk: DiskFacts, target: TargetFacts, *, named: bool = False) -> str 
     """Return why the disk may not be written to, None where it may.
 
     `named` says that the operator gave exactly this disk's serial number, which frees a disk
-    that holds an old pool and nothing worse.
+    that holds an old pool, or old geli or gmirror metadata, and nothing worse.
     """
     if disk.name.startswith("cd"):
         return "it is an optical drive"
@@ -104,6 +125,8 @@ def reason(disk: DiskFacts, target: TargetFacts, *, named: bool = False) -> str 
         )
     if disk.holds and not named:
         return _said(disk.holds[0])
+    if disk.metadata and not named:
+        return disk.metadata[0].meaning
     return None
 
 
@@ -111,9 +134,9 @@ def _said(hold: Hold) -> str:
     return _SENTENCES[hold.use].format(what=hold.what)
 
 
-def too_small(disk: DiskFacts, swap: int, need: int) -> str | None:
+def too_small(disk: DiskFacts, swap: int, need: int, by: Firmware = Firmware.BOTH) -> str | None:
     """Return why the disk alone cannot hold a tree of `need` bytes, None where it can."""
-    planned = lay_out(disk, swap)
+    planned = lay_out(disk, swap, by)
     if isinstance(planned, LayoutProblem):
         return planned.what
     return short_of(room(Shape.SINGLE, 1, pool_bytes(planned)), need)

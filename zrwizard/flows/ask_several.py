@@ -67,14 +67,16 @@ def _several(talk: Talk, target: TargetFacts, need: int) -> Placement:
     spares = _spares(talk, target, disks, shape)
     every = (*disks, *spares)
 
+    by = ask_disk.firmware(talk)
+
     def short(swap: int) -> str | None:
-        each = tables.smallest(every, swap)
+        each = tables.smallest(every, swap, by)
         if isinstance(each, LayoutProblem):
             return each.what
         return ask_disk.short_of(shapes.room(shape, len(disks), each), need)
 
     swap = ask_disk.ask_swap(talk, target, every, short)
-    made = tables.places(target, [(disk, ask_disk.identity(disk)) for disk in every], swap)
+    made = tables.places(target, [(disk, ask_disk.identity(disk)) for disk in every], swap, by)
     if isinstance(made, LayoutProblem):
         talk.refuse(ask_disk.swap_question(target, len(every)), made.what, made.now)
     return Placement(shape, made[: len(disks)], made[len(disks) :])

@@ -35,7 +35,7 @@ def source(talk: Talk, login: Login) -> Source:
         )
     chosen = _snapshot(talk, inventory, root)
     boot = _boot_environment(talk, inventory, root, chosen)
-    return Source(root, chosen, boot, inventory)
+    return Source(root, chosen, boot, inventory, talk.facts.server.tree_received)
 
 
 def _dataset(talk: Talk, login: Login) -> str:

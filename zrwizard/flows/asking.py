@@ -39,6 +39,13 @@ class Talk:
             self.refuse(question, what, _free(question))
         return found
 
+    def preset(self, question: Choose, otherwise: str) -> str:
+        """Return the answer to a question that is put to nobody, `otherwise` where there is none.
+
+        Raises `Due` for an unknown word.
+        """
+        return self.pick(question).value if question.key in self.answers else otherwise
+
     def enter(self, question: Enter, check: Callable[[str], str | None]) -> str:
         """Return the text that was answered, the default for an empty one.
 

@@ -6,6 +6,7 @@ from zrwizard.facts import TargetFacts
 from zrwizard.flows import disk_steps, geli_steps, shtext
 from zrwizard.flows.choices import Choices, Place
 from zrwizard.flows.disk_steps import guard, only_our_rows
+from zrwizard.flows.firmware_steps import entry_steps
 from zrwizard.flows.mend_steps import mend_step
 from zrwizard.flows.pool_steps import ALTROOT, unless_finished
 from zrwizard.freebsd import host, sh, ssh, tree, zfs, zpool
@@ -28,8 +29,9 @@ def boot_steps(choices: Choices, target: TargetFacts) -> tuple[Step, ...]:
         *([geli_steps.loader_step(choices, boot_environment(choices))] * choices.encrypted),
         mend_step(choices, target, boot_environment(choices)),
         _mount(choices),
-        *(_boot_code(choices, place) for place in choices.every),
-        *(_efi_loader(choices, place) for place in choices.every),
+        *(_boot_code(choices, place) for place in choices.every if choices.bios),
+        *(_efi_loader(choices, place) for place in choices.every if choices.uefi),
+        *entry_steps(choices),
         _bootfs(choices),
     )
 
@@ -38,8 +40,8 @@ def _is(dataset: str, prop: str, value: str) -> str:
     return sh.same_text(zfs.get_value(dataset, prop), value)
 
 
-def _environments(choices: Choices) -> tuple[str, ...]:
-    """Every file system of every boot environment, but for those that are never mounted."""
+def environments(choices: Choices) -> tuple[str, ...]:
+    """Return every file system of every boot environment, but for those that are never mounted."""
     source = choices.source
     parent = f"{source.root}/ROOT"
     rows = (source.tree[name] for name in choices.made.sent)
@@ -54,7 +56,7 @@ def _environments(choices: Choices) -> tuple[str, ...]:
 
 
 def _canmount(choices: Choices) -> Step:
-    names = " ".join(map(sh.quote, _environments(choices)))
+    names = " ".join(map(sh.quote, environments(choices)))
     check = (
         f"for d in {names}; do\n"
         '  [ "$(zfs get -Hp -o value canmount "$d")" = noauto ] || exit 1\n'
@@ -123,23 +125,26 @@ def _if_there(files: tuple[str, ...], then: str, otherwise: str) -> str:
     return shtext.lines(f"if {there}; then", then, "else", otherwise, "fi")
 
 
-def _without(choices: Choices, what: str, *, kept: bool, needed: bool) -> str:
-    """What happens where the restored system does not bring `what`."""
+def _without(what: str, by: str, other: str, *, kept: bool, needed: bool) -> str:
+    """What happens where the restored system does not bring `what`, which the firmware `by` reads.
+
+    Where it is not `needed`, the firmware `other` starts the machine.
+    """
     missing = f"The restored system has no /boot/{what}"
     if kept:
         return f"printf '%s\\n' {sh.quote(f'{missing}: that of the install medium stays.')}"
     if needed:
         return shtext.refuse(
             f"{missing}, and neither has the install medium: a machine that starts by "
-            f"{choices.boot_method} will not start from this disk. Use a complete install medium."
+            f"{by} will not start from this disk. Use a complete install medium."
         )
-    return f"printf '%s\\n' {sh.quote(f'{missing}: only {choices.boot_method} will start it.')}"
+    return f"printf '%s\\n' {sh.quote(f'{missing}: only {other} will start it.')}"
 
 
 def boot_code_proof(choices: Choices, place: Place) -> str:
     """Leaves with 1 unless the disk has the restored system's BIOS boot code, or the medium's."""
     there = _boot_code_is_there(choices, place)
-    may_lack = not disk_steps.medium_has_boot_code(choices) and choices.boot_method == "UEFI"
+    may_lack = not disk_steps.medium_has_boot_code(choices) and not choices.bios_needed
     return _unless_missing("gptzfsboot", there) if may_lack else there
 
 
@@ -154,7 +159,7 @@ def _boot_code(choices: Choices, place: Place) -> Step:
     action = _if_there(
         ("pmbr", "gptzfsboot"),
         disk_steps.boot_code_text(place, _RESTORED),
-        _without(choices, "gptzfsboot", kept=kept, needed=choices.boot_method != "UEFI"),
+        _without("gptzfsboot", "BIOS", "UEFI", kept=kept, needed=choices.bios_needed),
     )
     return Step(
         id=choices.step_id("boot-code-again", place),
@@ -180,7 +185,7 @@ def _our_pool(choices: Choices) -> tuple[str, ...]:
 def efi_loader_proof(choices: Choices, place: Place) -> str:
     """Leaves with 1 unless the EFI partition has the restored system's loader, or the medium's."""
     there = _efi_loader_is_there(choices, place)
-    may_lack = not disk_steps.medium_has_loader(choices) and choices.boot_method != "UEFI"
+    may_lack = not disk_steps.medium_has_loader(choices) and not choices.uefi_needed
     return _unless_missing("loader.efi", there) if may_lack else there
 
 
@@ -195,7 +200,7 @@ def _efi_loader(choices: Choices, place: Place) -> Step:
     action = _if_there(
         ("loader.efi",),
         disk_steps.efi_text(choices, place, _RESTORED),
-        _without(choices, "loader.efi", kept=kept, needed=choices.boot_method == "UEFI"),
+        _without("loader.efi", "UEFI", "BIOS", kept=kept, needed=choices.uefi_needed),
     )
     return Step(
         id=choices.step_id("efi-loader-again", place),

@@ -47,13 +47,15 @@ class Login:
 class Source:
     """What is restored: the tree below `root` as it was at `@tag`, to be started from `boot`.
 
-    `boot` is the boot environment's dataset on the server.
+    `boot` is the boot environment's dataset on the server. With `received` the tree came there with
+    properties: those are restored, and not what the server set for itself since.
     """
 
     root: str
     chosen: SnapshotSet
     boot: str
     tree: Inventory
+    received: bool
 
     @property
     def tag(self) -> str:
@@ -105,6 +107,10 @@ class Place:
         """Whether the survey found a partition table on the disk, known or not."""
         return self.identity.contents != str(cksum.of(b""))
 
+    def has(self, kind: str) -> bool:
+        """Return whether the new table has a row of that type."""
+        return any(entry.type == kind for entry in self.entries)
+
     def of_type(self, kind: str) -> Entry:
         """Return the row of that type; StopIteration where there is none."""
         return next(entry for entry in self.entries if entry.type == kind)
@@ -120,7 +126,8 @@ class Choices:
     """Everything that the plan is made of; `made` is what comes, under its names in `pool`.
 
     `places` are the pool's disks, in the order of `shape`; `spares` are disks that stand by. `mend`
-    says who agrees to changes of the restored system's settings, see `plan.Mend`.
+    says who agrees to changes of the restored system's settings, `renew` whether it gets a new
+    hostid, `seal` whether swap is encrypted, see `plan.Mend`.
     """
 
     token: str
@@ -141,11 +148,33 @@ class Choices:
     finish: str
     encrypted: bool = False
     mend: str = "ask"
+    renew: bool = False
+    seal: bool = False
 
     @property
     def every(self) -> tuple[Place, ...]:
         """All disks that are erased: those of the pool, then the spares."""
         return (*self.places, *self.spares)
+
+    @property
+    def bios(self) -> bool:
+        """Whether a BIOS can start the disks."""
+        return self.places[0].has("freebsd-boot")
+
+    @property
+    def uefi(self) -> bool:
+        """Whether UEFI can start the disks."""
+        return self.places[0].has("efi")
+
+    @property
+    def bios_needed(self) -> bool:
+        """Whether nothing but a BIOS will start them: the plan knows no other, or the machine."""
+        return self.bios and (self.boot_method != "UEFI" or not self.uefi)
+
+    @property
+    def uefi_needed(self) -> bool:
+        """Whether nothing but UEFI will start them: the plan knows no other, or the machine."""
+        return self.uefi and (self.boot_method == "UEFI" or not self.bios)
 
     @property
     def several(self) -> bool:

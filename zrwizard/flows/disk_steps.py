@@ -9,7 +9,7 @@ from __future__ import annotations
 from zrwizard.facts import Use
 from zrwizard.flows import sealing, shtext
 from zrwizard.flows.choices import Choices, Place
-from zrwizard.freebsd import geli, gpart, kld, mount, sh, size, zpool
+from zrwizard.freebsd import geli, gpart, kld, lastsector, mount, sh, size, zpool
 from zrwizard.freebsd.gpart import Entry
 from zrwizard.plan import Command, Danger, Phase, Step
 
@@ -33,6 +33,7 @@ def disk_steps(choices: Choices) -> tuple[Step, ...]:
         *([_module("geom_eli", "g_eli", "Load geli")] if choices.encrypted else [again(choices)]),
         *_all_there(choices),
         *(step for place in choices.every for step in _old_labels(choices, place)),
+        *(step for place in choices.every for step in _old_metadata(choices, place)),
         *(step for place in choices.every for step in _old_table(choices, place)),
         *(step for place in choices.every for step in _new_disk(choices, place)),
     )
@@ -42,9 +43,8 @@ def _new_disk(choices: Choices, place: Place) -> tuple[Step, ...]:
     return (
         _new_table(choices, place),
         *(_partition(choices, place, entry) for entry in place.entries),
-        *_boot_code(choices, place),
-        _efi_file_system(choices, place),
-        *_efi_loader(choices, place),
+        *(_boot_code(choices, place) if choices.bios else ()),
+        *([_efi_file_system(choices, place), *_efi_loader(choices, place)] if choices.uefi else ()),
     )
 
 
@@ -151,6 +151,25 @@ def _old_labels(choices: Choices, place: Place) -> list[Step]:
     return steps
 
 
+def _old_metadata(choices: Choices, place: Place) -> list[Step]:
+    return [
+        Step(
+            id=choices.step_id(f"old-metadata-{number}", place),
+            phase=Phase.DISK,
+            title=f"Wipe the old {found.tool} metadata of {found.provider}",
+            why="They stand in its last sector: a new partition that ends there would be taken for "
+            "what the old one was.",
+            action=Command(lastsector.wipe(found.provider)),
+            danger=Danger.ERASES,
+            destroys=f"So far {found.meaning}.",
+            look=shtext.lines(_past(choices), shtext.has_changed(place.identity)),
+            guard=guard(place, shtext.holds_what_was_seen(place.identity)),
+            proof=lastsector.is_clean(found.provider),
+        )
+        for number, found in enumerate(place.disk.metadata, 1)
+    ]
+
+
 def _literal(word: str) -> str:
     return "".join(c if c.isalnum() or c in "_-/" else f"[{c}]" for c in word)
 
@@ -193,7 +212,8 @@ def _old_table(choices: Choices, place: Place) -> list[Step]:
 def _new_table(choices: Choices, place: Place) -> Step:
     name = place.disk.name
     made = f"{gpart.backup(name)} 2>/dev/null | grep -q '^GPT '"
-    nothing = None if place.has_contents else f"Nothing: the survey found {name} empty."
+    holds = place.has_contents or place.disk.metadata
+    nothing = None if holds else f"Nothing: the survey found {name} empty."
     return Step(
         id=choices.step_id("new-table", place),
         phase=Phase.DISK,

@@ -29,9 +29,50 @@ _POLICY = Choose(
 """Nobody is asked beforehand: the answers can name it, for a run at which nobody sits."""
 
 
+KEEP, NEW = "keep", "new"
+_HOSTID = Choose(
+    key="target.hostid",
+    page="boot",
+    title="Does the restored system keep the hostid of the old machine?",
+    help="It is the same machine on other disks, unless the old one goes on beside it.",
+    options=(
+        Option(KEEP, "Keep it: the old machine is gone", recommended=True),
+        Option(NEW, "Make a new one at the next start: the old machine goes on"),
+    ),
+    default=KEEP,
+)
+
+
+def renew(talk: Talk) -> bool:
+    """Return whether the answers want a new hostid. Raises `Due` for an unknown word."""
+    return talk.preset(_HOSTID, KEEP) == NEW
+
+
+AS_BEFORE, SEALED = "as-before", "yes"
+_SWAP = Choose(
+    key="target.swap_eli",
+    page="boot",
+    title="Is swap encrypted?",
+    help="With a key that is made at each start and thrown away; nobody is asked for it.",
+    options=(
+        Option(AS_BEFORE, "As the restored fstab has it"),
+        Option(SEALED, "Yes", detail="What the pool encrypts would else lie open in swap."),
+    ),
+    default=AS_BEFORE,
+)
+
+
+def sealed_swap(talk: Talk, *, encrypted: bool) -> bool:
+    """Return whether fstab is to encrypt swap; unless answered it does where the pool is.
+
+    Raises `Due` for an unknown word.
+    """
+    return talk.preset(_SWAP, SEALED if encrypted else AS_BEFORE) == SEALED
+
+
 def policy(talk: Talk) -> str:
     """Return ask, write or leave, as far as the answers say. Raises `Due` for any other word."""
-    return talk.pick(_POLICY).value if _POLICY.key in talk.answers else ASK
+    return talk.preset(_POLICY, ASK)
 
 
 def mend_step(choices: Choices, target: TargetFacts, name: str) -> Step:
@@ -64,10 +105,26 @@ def mend_step(choices: Choices, target: TargetFacts, name: str) -> Step:
             ),
             swap=tuple(_devices(choices, "freebsd-swap")),
             esp=tuple(_devices(choices, "efi")),
+            serial=target.serial,
+            console=_console(target) if target.serial else (),
+            renew=choices.renew,
+            seal=choices.seal,
         ),
         danger=Danger.CHANGES,
         look=shtext.finished(choices.home),
         proof=sh.same_text(zfs.get_value(name, "mounted"), "no"),
+    )
+
+
+def _console(target: TargetFacts) -> tuple[tuple[str, str], ...]:
+    """Settings of loader.conf(5) for loader and kernel on the serial line and on the screen."""
+    screen = "efi" if target.boot_method == "UEFI" else "vidconsole"
+    speed = target.serial_speed
+    return (
+        ("boot_multicons", "YES"),
+        ("boot_serial", "YES"),
+        ("console", f"comconsole,{screen}"),
+        *([("comconsole_speed", speed)] if speed.isdecimal() else []),
     )
 
 

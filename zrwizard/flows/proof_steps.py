@@ -6,14 +6,14 @@ read-only here, so that boot code can be compared with its own files.
 
 from __future__ import annotations
 
-from zrwizard.flows import boot_steps, geli_steps, shtext
+from zrwizard.flows import boot_steps, firmware_steps, geli_steps, shtext
 from zrwizard.flows.choices import Choices
 from zrwizard.flows.pool_steps import ALTROOT, snapshots_are_there, vdevs_are_there
 from zrwizard.freebsd import sh, zfs, zpool, zpool_features
 from zrwizard.plan import Command, Phase, Step
 
 _BOOT = f"{ALTROOT}/boot"
-_READERS = ("gptzfsboot", "loader", "loader.efi")
+_BIOS_READERS, _EFI_READERS = ("gptzfsboot", "loader"), ("loader.efi",)
 """The programs of /boot that read a pool, each with its own list of the features that it knows."""
 
 
@@ -36,6 +36,7 @@ def proof_steps(choices: Choices) -> tuple[Step, ...]:
             _rows(choices),
         ),
         *_boot_code(choices),
+        *(_firmware(choices) if firmware_steps.has_list(choices) else ()),
         *(_geli(choices) if choices.encrypted else ()),
         _prove(choices, "features", *_features(choices)),
         _prove(
@@ -133,22 +134,39 @@ def _boot_code(choices: Choices) -> list[Step]:
     found = []
     for place in choices.every:
         name = place.disk.name
-        text = shtext.lines(
-            f"( {boot_steps.boot_code_proof(choices, place)} ) || "
-            + shtext.refuse(f"The BIOS boot code on {name} is not that of the restored system."),
-            f"( {boot_steps.efi_loader_proof(choices, place)} ) || "
-            + shtext.refuse(f"The EFI loader on {name} is not that of the restored system."),
-        )
+        parts = []
+        if choices.bios:
+            parts.append(
+                f"( {boot_steps.boot_code_proof(choices, place)} ) || "
+                + shtext.refuse(f"The BIOS boot code on {name} is not that of the restored system.")
+            )
+        if choices.uefi:
+            parts.append(
+                f"( {boot_steps.efi_loader_proof(choices, place)} ) || "
+                + shtext.refuse(f"The EFI loader on {name} is not that of the restored system.")
+            )
         found.append(
             _prove(
                 choices,
                 choices.step_id("boot", place),
-                choices.titled("Boot code and EFI loader are the restored system's", place, "on"),
-                "They are compared byte by byte with its own files.",
-                text,
+                choices.titled("What the firmware reads is the restored system's", place, "on"),
+                "It is compared byte by byte with its own files.",
+                shtext.lines(*parts),
             )
         )
     return found
+
+
+def _firmware(choices: Choices) -> tuple[Step, ...]:
+    return (
+        _prove(
+            choices,
+            "firmware",
+            "What the firmware will start",
+            "It is said and not demanded: not every firmware keeps its list.",
+            firmware_steps.entries_told(choices),
+        ),
+    )
 
 
 def _geli(choices: Choices) -> tuple[Step, ...]:
@@ -178,11 +196,13 @@ def _features(choices: Choices) -> tuple[str, str, str]:
         '{ sub(/^feature@/, "", $1); print $1 }\''
     )
     needed = "|".join(zpool_features.NEEDED_TO_READ)
+    readers = (*_BIOS_READERS * choices.bios, *_EFI_READERS * choices.uefi)
     text = shtext.lines(
         f"a=$({active})",
         f'[ -n "$a" ] || {shtext.refuse(f"The features of {pool} cannot be read.")}',
         "bad=0",
-        f"for b in {' '.join(_READERS)}; do",
+        f"r={sh.quote(' '.join(readers))}",
+        "for b in $r; do",
         f'  [ -r {_BOOT}/"$b" ] || continue',
         # In a locale of UTF-8, tr(1) and grep(1) refuse bytes that are no letters.
         f"  k=$(LC_ALL=C tr -c '[:print:]' '\\n' < {_BOOT}/\"$b\" | "
@@ -226,6 +246,11 @@ def _system(choices: Choices) -> str:
     mounted = sh.same_text(zfs.get_value(boot_steps.boot_environment(choices), "mounted"), "yes")
     loaders = f"[ -s {_BOOT}/loader ] || [ -s {_BOOT}/zfsloader ]"
     missing = "The restored system has no /boot/loader, which gptzfsboot starts"
+    bios = (
+        shtext.refuse(f"{missing}.")
+        if choices.bios_needed
+        else f"printf '%s\\n' {sh.quote(f'{missing}: only UEFI starts it.')}"
+    )
     return shtext.lines(
         f"{mounted} || {shtext.refuse('The restored system is not mounted, so nothing was seen.')}",
         "k=$(sed -n 's/^[[:space:]]*kernel=\"\\{0,1\\}\\([^\" #]*\\).*/\\1/p' "
@@ -239,12 +264,7 @@ def _system(choices: Choices) -> str:
         f'[ -s {ALTROOT}/"$k" ] || [ -s {ALTROOT}/"$k.gz" ] || '
         "{ printf 'The restored system has no kernel: /%s is missing or empty.\\n' "
         '"$k" >&2; exit 1; }',
-        f"{loaders} || "
-        + (
-            f"printf '%s\\n' {sh.quote(f'{missing}: only UEFI starts it.')}"
-            if choices.boot_method == "UEFI"
-            else shtext.refuse(f"{missing}.")
-        ),
+        *([f"{loaders} || {bios}"] * choices.bios),
         f"[ -e {ALTROOT}/etc/fstab ] || "
         "printf 'The restored system has no /etc/fstab: no swap, no EFI partition.\\n'",
     )

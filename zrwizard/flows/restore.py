@@ -23,6 +23,7 @@ from zrwizard.flows.boot_steps import boot_steps, finish_steps
 from zrwizard.flows.choices import Choices
 from zrwizard.flows.disk_steps import again, disk_steps, medium_has_boot_code, medium_has_loader
 from zrwizard.flows.geli_steps import encryption_steps
+from zrwizard.flows.manifest_steps import manifest_steps
 from zrwizard.flows.moves import Answers, Key, Look, Move, Prepare, Review, Stuck
 from zrwizard.flows.pool_steps import pool_steps
 from zrwizard.flows.prepare_steps import login_steps, network_steps
@@ -119,6 +120,13 @@ KEYS = (
         many=True,
     ),
     Key("target.swap", "Size of the swap partition; 0 for none.", "2g", "2g"),
+    Key(
+        "target.firmware",
+        "By which firmware the disks start: both, bios (they get no EFI partition) or uefi (no "
+        "partition for BIOS boot code).",
+        "both",
+        "both",
+    ),
     Key("target.pool", "Name of the new pool.", "zroot", "zroot"),
     Key(
         "target.geli",
@@ -133,6 +141,19 @@ KEYS = (
         "is left where nobody sits there), write, or leave.",
         "write",
         "ask",
+    ),
+    Key(
+        "target.swap_eli",
+        "Swap: yes to encrypt it with a new key at each start, as-before to leave it as the "
+        "restored fstab has it. Without an answer: yes where target.geli is.",
+        "yes",
+        "as-before",
+    ),
+    Key(
+        "target.hostid",
+        "The old machine's hostid: keep it, or new where that machine goes on beside this one.",
+        "keep",
+        "keep",
     ),
     Key("finish.action", "At the end: reboot, poweroff or stay.", "poweroff", "reboot"),
 )
@@ -160,6 +181,12 @@ RESTORE: Flow = Restore()
 _LEFT = (
     "The restored system's own files are not changed: if the disk or the network card has another "
     "name than before, look at /etc/fstab and /etc/rc.conf."
+)
+
+_OWN = (
+    "The properties are those that came to the server with the backup. What was set there since, "
+    "such as readonly, stays there, and the proof lists it; but encrypted ones bring what is set "
+    "now."
 )
 
 
@@ -196,6 +223,8 @@ def _plan(talk: Talk) -> Plan:
         finish=ask_disk.finish(talk),
         encrypted=encrypted,
         mend=mend_steps.policy(talk),
+        renew=mend_steps.renew(talk),
+        seal=mend_steps.sealed_swap(talk, encrypted=encrypted),
     )
     return build(choices, target, ask_several.size_note(placed))
 
@@ -231,6 +260,7 @@ def build(choices: Choices, target: TargetFacts, warnings: tuple[str, ...] = ())
         *transfer_steps(choices),
         *boot_steps(choices, target),
         *proof_steps(choices),
+        *manifest_steps(choices),
         *finish_steps(choices),
     )
     return Plan(
@@ -251,14 +281,20 @@ def _notes(choices: Choices, target: TargetFacts) -> tuple[str, ...]:
         f"The transfer is estimated at {size.human(choices.carriage.total)}; the pool has room for "
         f"{size.human(left)}.",
         *ask_transfer.told(choices.made, whole=choices.carriage.whole),
+        *([_OWN] if choices.source.received else []),
         choices.compatibility_reason,
         *([_LEFT] if choices.mend == mend_steps.LEAVE else []),
     ]
-    if not medium_has_boot_code(choices):
+    if not (choices.uefi if choices.boot_method == "UEFI" else choices.bios):
+        found.append(
+            f"The target was started by {choices.boot_method}, and these disks start only by "
+            f"{'BIOS' if choices.bios else 'UEFI'}, as target.firmware says."
+        )
+    if choices.bios and not medium_has_boot_code(choices):
         found.append(
             "The install medium has no BIOS boot code for ZFS: the restored system's own is used."
         )
-    if not medium_has_loader(choices):
+    if choices.uefi and not medium_has_loader(choices):
         found.append("The install medium has no EFI loader: the restored system's own is used.")
     twins = [row.name for row in target.importable if row.name == choices.pool]
     held = {hold.what for place in choices.every for hold in place.disk.holds}

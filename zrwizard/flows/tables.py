@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 from zrwizard.facts import DiskFacts, TargetFacts
 from zrwizard.flows.choices import Place
@@ -18,28 +19,51 @@ SMALLEST_POOL = 128 * 1024 * 1024
 _WORDS = ("gptboot", "efiboot", "swap", "zfs")
 
 
+class Firmware(StrEnum):
+    """By which firmware the disks can be started."""
+
+    BOTH = "both"
+    BIOS = "bios"
+    UEFI = "uefi"
+
+
 def lay_out(
-    disk: DiskFacts, swap: int, suffix: int = 0, pool: int | None = None
+    disk: DiskFacts,
+    swap: int,
+    firmware: Firmware = Firmware.BOTH,
+    suffix: int = 0,
+    pool: int | None = None,
 ) -> Layout | LayoutProblem:
     """Return the table with `swap` bytes of swap and `pool` bytes for the pool, None for the rest.
 
     `suffix` is the number in the labels.
     """
-    requests = [
-        Request(1, "freebsd-boot", f"gptboot{suffix}", BOOT_BYTES, ALIGN_BOOT),
-        Request(2, "efi", f"efiboot{suffix}", EFI_BYTES, ALIGN),
-    ]
-    if swap:
-        requests.append(Request(3, "freebsd-swap", f"swap{suffix}", swap, ALIGN))
-    last = len(requests) + 1
-    requests.append(
-        Request(last, "freebsd-zfs", f"zfs{suffix}", pool, ALIGN, minimum=SMALLEST_POOL)
-    )
     return layout.lay_out(
         disk.disk.mediasize,
         disk.disk.sectorsize,
-        tuple(requests),
+        _requests(swap, firmware, suffix, pool),
         stripeoffset=disk.disk.stripeoffset,
+    )
+
+
+def _requests(swap: int, firmware: Firmware, suffix: int, pool: int | None) -> tuple[Request, ...]:
+    wanted: list[tuple[str, str, int | None]] = [("freebsd-zfs", "zfs", pool)]
+    if swap:
+        wanted.insert(0, ("freebsd-swap", "swap", swap))
+    if firmware is not Firmware.BIOS:
+        wanted.insert(0, ("efi", "efiboot", EFI_BYTES))
+    if firmware is not Firmware.UEFI:
+        wanted.insert(0, ("freebsd-boot", "gptboot", BOOT_BYTES))
+    return tuple(
+        Request(
+            index,
+            kind,
+            f"{label}{suffix}",
+            count,
+            ALIGN_BOOT if kind == "freebsd-boot" else ALIGN,
+            SMALLEST_POOL if kind == "freebsd-zfs" else 0,
+        )
+        for index, (kind, label, count) in enumerate(wanted, 1)
     )
 
 
@@ -48,11 +72,13 @@ def pool_bytes(planned: Layout) -> int:
     return planned.bytes_of(max(entry.index for entry in planned.table.entries))
 
 
-def smallest(disks: Sequence[DiskFacts], swap: int) -> int | LayoutProblem:
+def smallest(
+    disks: Sequence[DiskFacts], swap: int, firmware: Firmware = Firmware.BOTH
+) -> int | LayoutProblem:
     """Return the bytes that every one of `disks` can give the pool: what the smallest one can."""
     found = []
     for disk in disks:
-        planned = lay_out(disk, swap)
+        planned = lay_out(disk, swap, firmware)
         if isinstance(planned, LayoutProblem):
             return planned
         found.append(pool_bytes(planned))
@@ -60,23 +86,26 @@ def smallest(disks: Sequence[DiskFacts], swap: int) -> int | LayoutProblem:
 
 
 def places(
-    target: TargetFacts, disks: Sequence[tuple[DiskFacts, Identity]], swap: int
+    target: TargetFacts,
+    disks: Sequence[tuple[DiskFacts, Identity]],
+    swap: int,
+    firmware: Firmware,
 ) -> tuple[Place, ...] | LayoutProblem:
     """Return each disk with its table; the part for the pool is equally large on all of them."""
-    each = smallest([disk for disk, _ in disks], swap)
+    each = smallest([disk for disk, _ in disks], swap, firmware)
     if isinstance(each, LayoutProblem):
         return each
     made = []
     numbers = _suffixes(target, [disk for disk, _ in disks])
     for (disk, identity), number in zip(disks, numbers, strict=True):
-        planned = lay_out(disk, swap, number)
+        planned = lay_out(disk, swap, firmware, number)
         pool = None
         if isinstance(planned, Layout) and pool_bytes(planned) != each:
             pool = each
-            planned = lay_out(disk, swap, number, pool)
+            planned = lay_out(disk, swap, firmware, number, pool)
         if isinstance(planned, LayoutProblem):
             return planned
-        sizes: tuple[int | None, ...] = (BOOT_BYTES, EFI_BYTES, *([swap] if swap else []), pool)
+        sizes = tuple(request.bytes for request in _requests(swap, firmware, number, pool))
         made.append(Place(disk, identity, planned, sizes))
     return tuple(made)
 

@@ -18,7 +18,7 @@ def transfer_steps(choices: Choices) -> tuple[Step, ...]:
     """Return the one long step, with those before it that write down what it is to do."""
     if choices.carriage.whole:
         return (_transfer(choices, _in_one(choices), _WHOLE),)
-    send = " ".join(("zfs send", *_options(choices)))
+    send = " ".join(("zfs send", "-b" if choices.source.received else "-p", *choices.carriage.form))
     why = (
         f"Dataset by dataset: {send} there, zfs receive -s -u here. What was cut goes on, what is "
         "finished is never sent again, and nothing is mounted."
@@ -69,7 +69,8 @@ def _writing(choices: Choices) -> list[Step]:
         ssh=ssh.words(choices.login.session),
         host=ssh.ALIAS,
         shared=True,
-        options=_options(choices),
+        received=choices.source.received,
+        options=choices.carriage.form,
         limit=choices.carriage.limit,
     )
     there = f"[ -d {sh.quote(where)} ]"
@@ -96,10 +97,6 @@ def _writing(choices: Choices) -> list[Step]:
         ),
         *(_file(choices, id, f"{where}/{name}", text, what) for id, name, text, what in files),
     ]
-
-
-def _options(choices: Choices) -> tuple[str, ...]:
-    return ("-p", *choices.carriage.form)
 
 
 def _file(choices: Choices, id: str, path: str, text: str, what: str) -> Step:
@@ -154,7 +151,10 @@ def _in_one(choices: Choices) -> Transfer:
 
 def _job(choices: Choices) -> str:
     status = f"{choices.home}/send.rc"
-    stream = zfs_send.replicate(choices.source.snapshot, *choices.carriage.form)
+    # An encrypted tree that is sent with -b comes without the keys of its clones.
+    encrypted = any(choices.source.tree[name].root for name in choices.made.sent)
+    own = ("-b",) * (choices.source.received and not encrypted)
+    stream = zfs_send.replicate(choices.source.snapshot, *own, *choices.carriage.form)
     send = ssh.run(choices.login.session, stream)
     # Without pipefail the left end's status would be lost; a cut stream ends the right one too.
     return shtext.lines(

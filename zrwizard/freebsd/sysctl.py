@@ -47,6 +47,14 @@ def parse_bootmethod(output: str) -> str:
     return method
 
 
+def parse_consoles(output: str) -> tuple[str, ...]:
+    """Names of the kernel's consoles in `kern.console`, such as `ttyu0` and `ttyv0`, main first.
+
+    Behind the slash are those that could be: sys/kern/kern_cons.c.
+    """
+    return tuple(name for name in output.strip().partition("/")[0].split(",") if name)
+
+
 def parse_number(output: str) -> int:
     """A whole number such as `hw.physmem` (bytes) or `kern.consmute`. Raises ParseError."""
     return text.whole(TOOL, "the value", output.strip())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from zrwizard.plan import Mend
@@ -17,6 +18,11 @@ class Mended:
     text: str
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def then(self, rule: Callable[[str], Mended]) -> Mended:
+        """Return what `rule` makes of the new text, with what was said before it."""
+        more = rule(self.text)
+        return Mended(more.text, (*self.reasons, *more.reasons), (*self.notes, *more.notes))
 
 
 def is_elsewhere(device: str, machine: Mend) -> bool:

@@ -36,9 +36,12 @@ def mend(text: str, machine: Mend) -> Mended:
                 "disk the start stops in single-user mode, unless the row says noauto."
             )
     for old, new in devices.items():
-        reasons.append(f"{old} is {new} now." if new else f"{old} is not there any more.")
+        if new == old + _ELI:
+            reasons.append(f"{old} is encrypted with a new key at each start.")
+        else:
+            reasons.append(f"{old} is {new} now." if new else f"{old} is not there any more.")
     text = fstab.with_devices(text, devices)
-    encrypted = any(row.swap and row.device.endswith(_ELI) for row in rows)
+    encrypted = machine.seal or any(row.swap and row.device.endswith(_ELI) for row in rows)
     for device in missing:
         name = device + _ELI * encrypted
         text = fstab.append(text, Row(name, "none", "swap", ("sw",)))
@@ -59,13 +62,18 @@ def _is_lost(row: Row, machine: Mend) -> bool:
 def _swap(rows: tuple[Row, ...], machine: Mend, devices: dict[str, str | None]) -> tuple[str, ...]:
     """Put into `devices` what becomes of lost swap; return the new swap that no row has yet.
 
-    Swap that was encrypted stays so.
+    Swap that was encrypted stays so, and with `machine.seal` all of it becomes so.
     """
     swaps = [row for row in rows if row.swap]
     kept = {row.device.removesuffix(_ELI) for row in swaps}
     free = [device for device in machine.swap if device not in kept]
     for row in swaps:
-        if row.device not in devices and _is_lost(row, machine):
+        if row.device in devices:
+            continue
+        if _is_lost(row, machine):
             new = free.pop(0) if free else None
-            devices[row.device] = new and new + _ELI * row.device.endswith(_ELI)
+            sealed = machine.seal or row.device.endswith(_ELI)
+            devices[row.device] = new and new + _ELI * sealed
+        elif machine.seal and row.device in machine.swap:
+            devices[row.device] = row.device + _ELI
     return tuple(free)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
-from zrwizard.freebsd import fstab, loaderconf, rcconf
+from zrwizard.freebsd import fstab, loaderconf, rcconf, ttys
 from zrwizard.freebsd.errors import ParseError
-from zrwizard.mending import loader, network, table
+from zrwizard.mending import console, dump, loader, network, table
 from zrwizard.mending.found import Mended
 from zrwizard.plan import Mend
 
+_V = TypeVar("_V")
 LOADER_LOCAL = "/boot/loader.conf.local"
-PATHS = (fstab.PATH, loaderconf.PATH, LOADER_LOCAL, rcconf.PATH, rcconf.LOCAL)
+PATHS = (fstab.PATH, loaderconf.PATH, LOADER_LOCAL, rcconf.PATH, rcconf.LOCAL, ttys.PATH)
 """The files that are read, as the restored system names them."""
 CACHES = ("/etc/zfs/zpool.cache", "/boot/zfs/zpool.cache")
 """Where FreeBSD remembers its pools; the first since 13."""
+
+IDENTITIES = ("/etc/hostid", "/etc/machine-id")
+"""What a machine is known by; a system without them makes itself new ones (rc.d/hostid)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,8 @@ def propose(seen: Mapping[str, str | None], machine: Mend) -> Proposal:
     notes += [
         f"{path} is left as it is: it is no UTF-8 text." for path in seen if seen[path] is None
     ]
-    lost = network.lost_cards([_settings(files, p) for p in (rcconf.PATH, rcconf.LOCAL)], machine)
+    both = (rcconf.PATH, rcconf.LOCAL)
+    lost = network.lost_cards([_settings(rcconf.values, files, p) for p in both], machine)
     for path, text in files.items():
         try:
             made = _rule(path, files, lost)(text, machine)
@@ -65,10 +71,12 @@ def propose(seen: Mapping[str, str | None], machine: Mend) -> Proposal:
     return Proposal(tuple(changes), tuple(notes), lost)
 
 
-def _settings(files: Mapping[str, str], path: str) -> Mapping[str, str | None]:
-    """Return what a file of rc.conf(5) sets; nothing where it cannot be read: that is told else."""
+def _settings(
+    values: Callable[[str], Mapping[str, _V]], files: Mapping[str, str], path: str
+) -> Mapping[str, _V]:
+    """Return what a file sets; nothing where it cannot be read: that is told where it is mended."""
     try:
-        return rcconf.values(files.get(path, ""))
+        return values(files.get(path, ""))
     except ParseError:
         return {}
 
@@ -76,16 +84,24 @@ def _settings(files: Mapping[str, str], path: str) -> Mapping[str, str | None]:
 def _rule(
     path: str, files: Mapping[str, str], lost: tuple[str, ...]
 ) -> Callable[[str, Mend], Mended]:
-    if path == fstab.PATH:
-        return table.mend
-    if path in (loaderconf.PATH, LOADER_LOCAL):
-        return loader.mend
+    def loader_conf(text: str, machine: Mend) -> Mended:
+        local = _settings(loaderconf.values, files, LOADER_LOCAL)
+        return loader.mend(text, machine).then(lambda text: console.loader(text, machine, local))
 
     def rc_conf(text: str, machine: Mend) -> Mended:
         made = network.mend(text, machine, lost, path)
+        made = made.then(lambda text: dump.mend(text, machine, path))
         if path != rcconf.PATH:
             return made
-        pools = network.with_pools(made.text, _settings(files, rcconf.LOCAL))
-        return Mended(pools.text, (*made.reasons, *pools.reasons), made.notes)
+        local = _settings(rcconf.values, files, rcconf.LOCAL)
+        return made.then(lambda text: network.with_pools(text, local))
 
+    if path == fstab.PATH:
+        return table.mend
+    if path == LOADER_LOCAL:
+        return loader.mend
+    if path == loaderconf.PATH:
+        return loader_conf
+    if path == ttys.PATH:
+        return console.terminals
     return rc_conf

@@ -170,7 +170,8 @@ def settings(
     ssh: Sequence[str],
     host: str,
     shared: bool,
-    options: Sequence[str] = ("-p",),
+    received: bool = False,
+    options: Sequence[str] = (),
     limit: int = 0,
     patience: int = 3600,
     idle: int = 60,
@@ -185,12 +186,14 @@ def settings(
     """Return the settings of one transfer, as sh assignments.
 
     The other side is reached by `ssh` (the words of ssh(1) without the host, BatchMode is added)
-    and `host`; `shared` says that its configuration names a ControlPath. `options` are of zfs
-    send, `limit` is in bytes a second (0 none). In seconds: `patience` with a link that brings
-    nothing, `idle` until the link is looked at, `stall` until a stream that stands still while the
-    other side answers is begun again, `probe` for its answer, `answer` for other questions, `grace`
-    for a process to end. In tenths of a second: `tick` between two states, `first` and `longest`
-    wait before another try. ValueError for what is no such number, and for an option that is none.
+    and `host`; `shared` says that its configuration names a ControlPath. With `received` the
+    sending side came by its properties with a stream: those are sent (-b), but for raw streams.
+    `options` are more of zfs send; `limit` is in bytes a second (0 none). In seconds: `patience`
+    with a link that brings nothing, `idle` until the link is looked at, `stall` until a stream that
+    stands still while the other side answers is begun again, `probe` for its answer, `answer` for
+    other questions, `grace` for a process to end. In tenths of a second: `tick` between two states,
+    `first` and `longest` wait before another try. ValueError for what is no such number, and for an
+    option that is none.
     """
     if not all(re.fullmatch(r"-[A-Za-z]+", option, re.ASCII) for option in options):
         raise ValueError(f"these are no options of zfs send: {' '.join(options)}")
@@ -213,6 +216,7 @@ def settings(
         "ssh": sh.join([*ssh, "-o", "BatchMode=yes"]),
         "host": host,
         "shared": "yes" if shared else "no",
+        "received": "yes" if received else "no",
         "options": " ".join(options),
         "limit": str(_whole(limit, _WIDEST)),
     } | {name: str(number) for name, number in numbers.items()}

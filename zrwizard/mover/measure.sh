@@ -1,4 +1,5 @@
 #!/bin/sh
+# shellcheck disable=SC2094 # pipes are opened from both ends
 # measure.sh DIR ciphers|streams: measures on the link how fast bytes come from there to here. Reads
 # DIR/settings of mover.sh; leaves nothing behind. Exits 0 even if nothing could be measured. Prints
 #   ciphers   "CIPHER BYTES SECONDS", each cipher twice in turn, over connections of their own
@@ -20,17 +21,23 @@ after() { # after SECONDS PID: ends that process then, unless it is ended itself
     wait "$nap"; kill "$2" 2>/dev/null
 }
 stop() { [ -z "$clock" ] || { kill "$clock"; wait "$clock"; } 2>/dev/null; clock=''; }
-tidy() { stop; [ -z "$s" ] || kill "$s" 2>/dev/null; rm -f "flow.$$.$tag" "back.$$.$tag" "told.$$.$tag"; }
+tidy() { stop; [ -z "$s" ] || kill "$s" 2>/dev/null; rm -f "flow.$$.$tag" "told.$$.$tag"; }
 timed() { # timed NAME: the line of what dd told, in FreeBSD's words or the others'
     sed -n -e "s/^\([1-9][0-9]*\) bytes.* in \([0-9.]*\) secs.*/$1 \1 \2/p" \
         -e "s/^\([1-9][0-9]*\) bytes.* copied, \([0-9.]*\) s.*/$1 \1 \2/p" "told.$$.$tag"
 }
+tie() { # tie: what is written to 4 is read from 3. Under no name for longer than it takes to open both
+    # ends, so that whoever comes late, its measurement ended, cannot make a file of it and fill the disk.
+    mkfifo "flow.$$.$tag" || exit 19
+    exec 8<>"flow.$$.$tag" 3<"flow.$$.$tag" 4>"flow.$$.$tag" 8>&-
+    rm -f "flow.$$.$tag"
+}
 bring() { # bring NAME OPTION...: the clock begins with the first byte, so that no login is counted
     name=$1; shift
-    mkfifo "flow.$$.$tag" || exit 19
+    tie
     (control "$@" "$host" "exec dd if=/dev/zero bs=65536 count=$blocks 2>/dev/null") \
-        >"flow.$$.$tag" 2>/dev/null </dev/null & s=$!
-    exec 3<"flow.$$.$tag"
+        >&4 2>/dev/null </dev/null 3<&- 4>&- & s=$!
+    exec 4>&-
     (after "$login" "$s") 3<&- >/dev/null & clock=$!
     dd bs=1 count=1 <&3 >/dev/null 2>&1
     stop
@@ -41,14 +48,14 @@ bring() { # bring NAME OPTION...: the clock begins with the first byte, so that 
     timed "$name"
 }
 echo_there() { # a first dd there takes the login's time, the second one's clock is that of the trips
-    mkfifo "flow.$$.$tag" "back.$$.$tag" || exit 19
+    tie; exec 5<&3 6>&4 7>"told.$$.$tag"; tie
     (control "$host" "dd bs=2 count=1 2>/dev/null; exec dd bs=2 count=$trips") \
-        <"back.$$.$tag" >"flow.$$.$tag" 2>"told.$$.$tag" & s=$!
-    exec 4>"back.$$.$tag" 3<"flow.$$.$tag"
-    (after "$login" "$s") 3<&- 4>&- >/dev/null & clock=$!
+        <&5 >&4 2>&7 3<&- 4>&- 5<&- 6>&- 7>&- & s=$!
+    exec 4>&- 5<&- 7>&-
+    (after "$login" "$s") 3<&- 6>&- >/dev/null & clock=$!
     n=0
-    while [ "$n" -le "$trips" ] && echo >&4 . && read -r _ <&3; do n=$((n + 1)); done 2>/dev/null
-    exec 4>&-
+    while [ "$n" -le "$trips" ] && echo >&6 . && read -r _ <&3; do n=$((n + 1)); done 2>/dev/null
+    exec 6>&-
     wait "$s" 2>/dev/null; s=''
     stop
     timed trip | sed "s/ $((trips * 2)) / $trips /"

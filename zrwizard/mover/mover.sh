@@ -9,8 +9,10 @@
 #   stream SOURCE TARGET ORIGIN|- POINT,POINT... every|only raw|plain tree|one GUID SIZE
 #   rename OLD NEW                  on the receiving side, once every stream is there
 # DIR/settings  sh assignments: direction=pull|push, ssh= (words without the host), host=, shared=yes|no
-#   (the ssh_config names a ControlPath), options= (of zfs send), limit= (bytes a second, 0 none), and in
-#   seconds patience= idle= stall= probe= answer= grace=; in tenths of a second tick= first= longest=;
+#   (the ssh_config names a ControlPath), received=yes|no (the sending side came by its properties with a
+#   stream: those are sent, but for raw streams), options= (more of zfs send), limit= (bytes a second, 0
+#   none), and in seconds patience= idle= stall= probe= answer= grace=; in tenths of a second tick= first=
+#   longest=;
 #   lane= (of lanes.sh: what each line for people begins with)
 # DIR/pause     while it exists the running stream is ended, to be resumed, and nothing is sent;
 #               a tree stream, which cannot be resumed, goes on to its end first
@@ -31,7 +33,7 @@
 PATH=$PATH:/sbin:/bin:/usr/sbin:/usr/bin LC_ALL=C
 export PATH LC_ALL; umask 077; set -fu
 tab=$(printf '\t')
-direction=pull ssh='' host='' shared=no options='' limit=0 lane=''
+direction=pull ssh='' host='' shared=no received=no options='' limit=0 lane=''
 patience=3600 idle=60 stall=1800 probe=20 answer=120 grace=10 tick=10 first=10 longest=600
 # shellcheck source=/dev/null
 cd "${1:?}" && . ./settings && [ -r list ] || exit 19
@@ -393,8 +395,10 @@ begin() { # begin whole|clone|from TAG [BASE]
     had=$brought
     say "Dataset $number of $count: $source@$2${3:+ from @$3} to $target."
     verb=$1 tag=$2 base=${3-}
+    # An encrypted tree that is sent with -b comes without the keys of its clones.
+    if [ "$received$raw" = yesplain ]; then set -- -b; else set -- -p; fi
     # shellcheck disable=SC2086 # options
-    set -- zfs send -v -P $options
+    set -- zfs send -v -P "$@" $options
     [ "$raw" = plain ] || set -- "$@" -w
     [ "$tree" = one ] || set -- "$@" -R
     case $verb:$every in

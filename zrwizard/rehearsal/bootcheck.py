@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from zrwizard.rehearsal.cmd_disk import tail_of
+from zrwizard.rehearsal.cmd_efi import started
 from zrwizard.rehearsal.geli import BOOT, GELIBOOT, Geli
 from zrwizard.rehearsal.hardware import Disk
 from zrwizard.rehearsal.machine import Machine, Mount, Where
@@ -24,6 +26,8 @@ class BootPlan:
     bootfs: str = ""
     hostname: str = ""
     version: str = ""
+    silent: bool = False
+    """It says nothing on the serial line."""
 
     def take_over(self, machine: Machine) -> None:
         """The machine now runs the restored system instead of the live medium."""
@@ -202,13 +206,16 @@ def settings_reasons(machine: Machine) -> list[str]:
     if pool is None:
         return []
     name = pool.props.get("bootfs", "")
-    ds = pool.datasets.get(name.partition("/")[2])
-    if ds is None:
+    rel = name.partition("/")[2]
+    ds = pool.datasets.get(rel)
+    if ds is None or not rel:
         return []
     here = {f"/dev/{w.name}" for w in machine.places()} | {
         f"/dev/gpt/{w.part.label}" for w in machine.places() if w.part is not None and w.part.label
     }
     reasons = []
+    if lookup(pool, ds, "readonly")[0] == "on":
+        reasons.append(f"{name} is read-only: nothing can be written at the start")
     for line in (ds.files.get("etc/fstab") or b"").decode().splitlines():
         words = line.split()
         if len(words) < 4 or words[0].startswith("#") or not words[0].startswith("/dev/"):
@@ -222,13 +229,25 @@ def settings_reasons(machine: Machine) -> list[str]:
     cards = set(re.findall(r"^ifconfig_([a-z]+\d+)=", conf, re.MULTILINE))
     if cards and not cards & {nic.name for nic in machine.nics}:
         reasons.append(f"/etc/rc.conf configures {', '.join(sorted(cards))} only: no network")
+    dump = re.search(r'^dumpdev="?(/dev/[^"\s]+)', conf, re.MULTILINE)
+    if dump is not None and dump[1] not in here:
+        reasons.append(f"/etc/rc.conf dumps to {dump[1]}, which is not there")
     loader = (ds.files.get("boot/loader.conf") or b"").decode()
     root = re.search(r'^vfs\.root\.mountfrom="?zfs:([^"\s]+)', loader, re.MULTILINE)
     if root is not None and root[1] != name:
         reasons.append(f"/boot/loader.conf mounts {root[1]}, not {name}")
+    if _is_silent(ds):
+        reasons.append("/boot/loader.conf leaves the serial console silent")
     if ds.files.get("etc/zfs/zpool.cache") is not None:
         reasons.append("/etc/zfs/zpool.cache is that of the old machine")
     return reasons
+
+
+def _is_silent(ds: Dataset) -> bool:
+    conf = (ds.files.get("boot/loader.conf") or b"").decode()
+    return not re.search(
+        r'^(console="?[^"\n]*comconsole|boot_(serial|multicons)="?YES)', conf, re.M
+    )
 
 
 def _rivals(pool: Pool, chosen: Dataset) -> list[str]:
@@ -268,6 +287,11 @@ def would_boot(machine: Machine) -> list[str]:
         reasons += bios + [r for r in uefi if r not in bios]
         for unable in feature_reasons(machine, disk, pool):
             reasons += [r for r in unable if r not in reasons]
+        reasons += [
+            f"{w.name} is taken for a part of what was there before"
+            for w in machine.places()
+            if w.disk is disk and w.content.geli is None and tail_of(w)
+        ]
     state = health(machine, pool)
     if state != "ONLINE":
         reasons.append(f"pool {pool.name} is {state}")
@@ -278,6 +302,9 @@ def boot_plan(machine: Machine) -> BootPlan:
     """What really happens when the firmware tries the first disk."""
     disk = boot_disk(machine)
     bios, uefi = firmware_reasons(machine, disk) if disk is not None else (["no disk"], ["no"])
+    if (by_list := started(machine)) is not None:
+        disk, code = by_list
+        uefi = [] if code in KNOWN_CODE["loader.efi"] else [f"{disk.name} has no known loader.efi"]
     stopped = uefi if machine.sysctls.get("machdep.bootmethod") == UEFI else bios
     if disk is None or disk.table is None or (stopped and stopped is uefi):
         return BootPlan("no code")
@@ -296,4 +323,4 @@ def boot_plan(machine: Machine) -> BootPlan:
     ds = pool.datasets[bootfs.partition("/")[2]]
     found = re.search(rb'^hostname="?([^"\n]+)"?', ds.files.get("etc/rc.conf") or b"", re.MULTILINE)
     hostname = found[1].decode() if found else ""
-    return BootPlan("boots", pool, bootfs, hostname, HOST_ID)
+    return BootPlan("boots", pool, bootfs, hostname, HOST_ID, _is_silent(ds))

@@ -257,7 +257,18 @@ def read_device(where: Where, start: int, size: int) -> bytes:
         if where.content.fat is not None and not head:
             head = b"\xeb\x58\x90BSD4.4  ".ljust(510, b"\0") + b"\x55\xaa"
     end = min(start + size, where.size)
+    last = where.size - where.disk.sector
+    if (tail := tail_of(where)) and start <= last < end:
+        return head[start:last].ljust(last - start, b"\0") + tail.ljust(end - last, b"\0")
     return head[start:end].ljust(max(0, end - start), b"\0")
+
+
+def tail_of(where: Where) -> bytes:
+    """What GEOM wrote into the last sector, if the place still ends there."""
+    content = where.content
+    if content.geli is not None:
+        return content.geli.block()
+    return content.tail if content.size == where.size else b""
 
 
 def write_device(call: Call, where: Where, start: int, data: bytes) -> None:
@@ -270,7 +281,7 @@ def write_device(call: Call, where: Where, start: int, data: bytes) -> None:
         content.fat = content.pool = None
         content.other = ""
     if start + len(data) > where.size - where.disk.sector:
-        content.geli = None
+        content.geli, content.tail = None, b""
     if start < 1 << 22:
         content.head = (
             content.head[:start].ljust(start, b"\0") + data + (content.head[start + len(data) :])

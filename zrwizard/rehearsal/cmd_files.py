@@ -10,7 +10,7 @@ import time
 from zrwizard.rehearsal import pipes
 from zrwizard.rehearsal.clock import ls_date
 from zrwizard.rehearsal.cmd_disk import read_device, write_device
-from zrwizard.rehearsal.commands import PROGRAMS, Call, flags, program, reason, tool
+from zrwizard.rehearsal.commands import Call, flags, program, programs, reason, tool
 from zrwizard.rehearsal.errors import Fail
 from zrwizard.rehearsal.geli import closed
 from zrwizard.rehearsal.machine import Where
@@ -393,8 +393,9 @@ def which(call: Call) -> str:
     _, names = flags(call.args)
     text = ""
     missing = False
+    here = programs(call.machine)
     for name in names:
-        known = PROGRAMS.get(name)
+        known = here.get(name)
         path = EXTRA_PATHS.get(name) or (known.path if known else "")
         if path:
             text += f"{path}\n"

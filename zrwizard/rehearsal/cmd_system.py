@@ -112,6 +112,7 @@ def _sysctls(m: Machine) -> dict[str, str]:
         "hw.ncpu": "2",
         "machdep.bootmethod": "BIOS",
         "kern.consmute": "0",
+        "kern.console": "ttyu0,ttyv0,/sc_consdev,ttyu0,ttyv0,",
         "kern.hostid": "0",
         "kern.hostuuid": "00000000-0000-0000-0000-000000000000",
         "hw.realmem": "1073741824",

@@ -166,7 +166,10 @@ FILE_PROGRAMS: dict[str, Program] = {}
 
 def programs(machine: Machine) -> dict[str, Program]:
     """The programs of a machine."""
-    return PROGRAMS if machine.space is None else PROGRAMS | FILE_PROGRAMS
+    every = PROGRAMS if machine.space is None else PROGRAMS | FILE_PROGRAMS
+    if not machine.lacks:
+        return every
+    return {name: known for name, known in every.items() if name not in machine.lacks}
 
 
 def program(name: str, directory: str = "/usr/bin") -> Callable[[Function], Function]:

@@ -275,6 +275,8 @@ class Console:
             self.tty.raw(boottext.no_loader())
         elif plan.stage == "no system":
             self.tty.raw(boottext.loader_finds_nothing(plan.bootfs or "zroot"))
+        elif plan.silent:
+            plan.take_over(self.machine)
         else:
             await self._show(
                 boottext.disk_boot(

@@ -21,11 +21,15 @@ class Content:
     pool: Pool | None = None
     other: str = ""
     geli: Geli | None = None
+    tail: bytes = b""
+    """What a mirror or its like wrote into the last sector; `size` says where that was."""
 
     @property
     def blank(self) -> bool:
         """Nothing recognisable is here."""
-        return not (self.head or self.fat is not None or self.pool or self.other or self.geli)
+        return not (
+            self.head or self.fat is not None or self.pool or self.other or self.geli or self.tail
+        )
 
 
 @dataclass(slots=True)

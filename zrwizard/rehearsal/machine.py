@@ -18,6 +18,7 @@ from zrwizard.rehearsal.sshstate import Door, Master
 from zrwizard.rehearsal.zfsstate import Dataset, Pool, Tree
 
 if TYPE_CHECKING:
+    from zrwizard.rehearsal.cmd_efi import Firmware
     from zrwizard.rehearsal.door import Hold
     from zrwizard.rehearsal.filespace import FileSpace
     from zrwizard.rehearsal.geli import Attached
@@ -145,6 +146,10 @@ class Machine:
     """That of the shell which ran last: what it made has it."""
     replug: bool = False
     """Its USB disks come back in another order once one was detached."""
+    lacks: frozenset[str] = frozenset()
+    """Programs that its medium does not bring."""
+    firmware: Firmware | None = None
+    """Its variables, where it was started by UEFI."""
     pull_usb: Callable[[], None] = lambda: None
     long_commands: list[str] = field(default_factory=list)
     """Argument lists in which a key could be hidden, as ps would have shown them."""

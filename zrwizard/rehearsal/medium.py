@@ -121,11 +121,12 @@ def moved(tree: Tree) -> Tree:
     conf = tree["etc/rc.conf"] or b""
     return tree | {
         "etc/fstab": table.replace(b"/dev/gpt/swap0", b"/dev/ada0p2.eli"),
-        "etc/rc.conf": conf.replace(b"ifconfig_em0=", b"# the office\nifconfig_igb0="),
+        "etc/rc.conf": conf.replace(b"ifconfig_em0=", b"# the office\nifconfig_igb0=")
+        + b'dumpdev="/dev/ada0p2"\n',
         "etc/pf.conf": b'ext_if="igb0"\npass\n',
         "etc/exports": b"/home -network 192.0.2.0/24\n",
         "etc/zfs/zpool.cache": b"\x01\x01\x00\x00version zroot ada0p3\x00",
-        "boot/loader.conf": (tree["boot/loader.conf"] or b"")
+        "boot/loader.conf": b'zfs_load="YES"\n'
         + b'vfs.root.mountfrom="zfs:zroot/ROOT/old"\n'
         + b'geli_ada0p3_keyfile0_load="YES"\n',
     }

@@ -283,7 +283,12 @@ class Mover:
         if what.token:
             words: tuple[str, ...] = ("zfs", "send", "-v", "-P", "-t", what.token)
         else:
-            more = (*self._set["options"].split(), *("-w",) * row.raw, *("-R",) * row.tree)
+            more = (
+                "-b" if self._set["received"] == "yes" and not row.raw else "-p",
+                *self._set["options"].split(),
+                *("-w",) * row.raw,
+                *("-R",) * row.tree,
+            )
             words, self._had = ("zfs", "send", "-v", "-P", *more, *what.words), self._brought
         self._sent = self._size = self._before = 0
         self._say(f"Dataset {self._number} of {len(self._rows)}: {row.source} to {row.target}.")

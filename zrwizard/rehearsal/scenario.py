@@ -66,6 +66,8 @@ class Scenario:
     """The backed-up host had other disks and another network card than the target."""
     disk_in_use: bool = False
     old_pool_on_disk: bool = False
+    old_marks_on_disk: bool = False
+    """The disk was part of a mirror, and encrypted, where the new partitions will be."""
     trap_disk: bool = True
     firmware: str = "BIOS"
     installed: bool = False
@@ -131,6 +133,7 @@ SCENARIOS: dict[str, Scenario] = {
         replace(_RESTORE, name="disk-too-small", disk_size=1 << 30),
         replace(_RESTORE, name="disk-in-use", disk_in_use=True),
         replace(_RESTORE, name="old-pool", old_pool_on_disk=True),
+        replace(_RESTORE, name="old-marks", old_marks_on_disk=True),
         replace(_RESTORE, name="no-password", password_login=False),
         replace(_RESTORE, name="changed-host-key", changed_host_key=True),
         replace(_RESTORE, name="console-taken", console_taken=True),

@@ -6,6 +6,7 @@ import random
 
 from zrwizard.rehearsal import gpt
 from zrwizard.rehearsal.clock import Clock
+from zrwizard.rehearsal.cmd_efi import old_firmware
 from zrwizard.rehearsal.geli import rename
 from zrwizard.rehearsal.hardware import Content, Disk, Nic
 from zrwizard.rehearsal.machine import Machine, Mount, make_dirs, new_files
@@ -80,10 +81,17 @@ def make_target(scenario: Scenario, clock: Clock, rng: random.Random) -> Machine
         "smbios.system.maker": "QEMU",
         "smbios.system.product": "Standard PC (i440FX + PIIX, 1996)",
         "smbios.bios.vendor": "SeaBIOS",
+        "comconsole_speed": "115200",
     }
     machine.sysctls = {"machdep.bootmethod": scenario.firmware}
+    if scenario.firmware == "UEFI":
+        machine.firmware = old_firmware()
+    else:
+        machine.lacks = frozenset({"efibootmgr"})  # as on the medium of the transcripts
     if scenario.old_pool_on_disk:
         old_pool(disks[0], "zroot", rng, clock, host="hostA", hostid=0x4B2FCD83)
+    if scenario.old_marks_on_disk:
+        old_marks(disks[0], rng)
     if scenario.disk_in_use:
         old_pool(disks[0], "zroot", rng, clock)
         pool = next(c.pool for c in disks[0].contents.values() if c.pool is not None)
@@ -94,6 +102,28 @@ def make_target(scenario: Scenario, clock: Clock, rng: random.Random) -> Machine
         machine.hostname = "hostA"
     machine.booted = clock.now()
     return machine
+
+
+OLD_ROWS = (
+    ("freebsd-boot", 40, 1024, b""),
+    ("efi", 2048, 532480, b""),
+    ("freebsd-swap", 534528, 4194304, b"GEOM::MIRROR\0\0\0\0\x04\0\0\0swap".ljust(36, b"\0")),
+    ("freebsd-zfs", 4728832, 12046336, b"GEOM::ELI\0\0\0\0\0\0\0\x07\0\0\0"),
+)
+"""What the installer makes on 8 GiB, swap mirrored and the pool encrypted."""
+
+
+def old_marks(disk: Disk, rng: random.Random) -> None:
+    """A table like the one that is to be made, with metadata in the last sectors."""
+    disk.table = gpt.new_table(disk)
+    for index, (kind, start, count, tail) in enumerate(OLD_ROWS, 1):
+        where = (start, count)
+        part = gpt.place(
+            disk, disk.table, where, kind=kind, index=index, label=f"old{index}", rng=rng
+        )
+        size = part.count * disk.sector
+        disk.contents[part.start * disk.sector] = Content(size, tail=tail)
+    disk.writes = 0
 
 
 def old_pool(

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from zrwizard.rehearsal import (
     cmd_disk,
+    cmd_efi,
     cmd_files,
     cmd_geli,
     cmd_gpart,
@@ -56,6 +57,7 @@ from zrwizard.rehearsal.wouldserve import system_files, would_serve
 T = TypeVar("T")
 PROGRAM_MODULES = (
     cmd_disk,
+    cmd_efi,
     cmd_files,
     cmd_geli,
     cmd_gpart,

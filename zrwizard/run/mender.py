@@ -8,7 +8,7 @@ import threading
 from zrwizard import edits
 from zrwizard.console.errors import Cancelled
 from zrwizard.freebsd import sh
-from zrwizard.mending.whole import CACHES, PATHS, Change, Proposal, propose
+from zrwizard.mending.whole import CACHES, IDENTITIES, PATHS, Change, Proposal, propose
 from zrwizard.plan import Edit, Mend, Step, difference
 from zrwizard.run.events import Answered, Note, Typed
 from zrwizard.run.outcome import StepError, last_lines
@@ -44,7 +44,11 @@ class Mender:
         for change in proposal.changes:
             self._change(change)
         for path in CACHES:
-            self._put_aside(path)
+            if self._is_there(path) and self._allowed(path, _STALE, self._aside(path)):
+                self._put_aside(path)
+        for path in IDENTITIES:
+            if self._action.renew and self._is_there(path):
+                self._put_aside(path)
         for note in (*proposal.notes, *self._seen(proposal)):
             self._teller.emit(Note(note, "warning"))
         self._do(self._action.after)
@@ -118,13 +122,17 @@ class Mender:
             )
         self._told.append(f"{change.path}: {' '.join(change.reasons)}")
 
+    def _is_there(self, path: str) -> bool:
+        return (
+            self._teller.run(self._step.id, "act", sh.exists(self._at(path)), _SECONDS).status == 0
+        )
+
+    def _aside(self, path: str) -> str:
+        return sh.command("mv", "-f", self._at(path), self._at(path) + self._action.suffix)
+
     def _put_aside(self, path: str) -> None:
-        name = sh.quote(self._at(path))
-        there = self._teller.run(self._step.id, "act", sh.exists(self._at(path)), _SECONDS)
-        text = f"mv -f {name} {sh.quote(self._at(path) + self._action.suffix)}"
-        if there.status == 0 and self._allowed(path, _STALE, text):
-            self._do(text)
-            self._told.append(f"{path} was put aside")
+        self._do(self._aside(path))
+        self._told.append(f"{path} was put aside")
 
     def _seen(self, proposal: Proposal) -> list[str]:
         """Return what a person should look at: files that name a card that is gone, exports."""

@@ -24,6 +24,8 @@ STALL = 60.0
 _DEAF = 3
 """Looks in a row without an answer after which the console counts as gone."""
 _POLL_TIMEOUT = 120.0
+_HEARS = 10.0
+"""Seconds within which a mover has noticed that it is to pause or to go on."""
 _TAIL = 4000
 
 
@@ -57,6 +59,7 @@ class Watcher:
         self._interval = interval
         self._hold = hold
         self._held = False
+        self._heard_at = 0.0
         self._meter_job = action.job + poll.METER_SUFFIX
         self._doubted: set[tuple[str, str]] = set()
         self._event = ""
@@ -149,8 +152,9 @@ class Watcher:
         """Have the mover pause, or go on, as the operator wants it."""
         if self._hold is None or look.state is None:
             return
-        # A wizard that was ended may have left it paused.
-        self._held = self._held or look.state.phase is Phase.PAUSED
+        # A wizard that was ended may have left it paused; but it hears of us only after a moment.
+        if look.state.phase is Phase.PAUSED and time.monotonic() >= self._heard_at:
+            self._held = True
         wanted = self._hold.is_set()
         if wanted == self._held:
             return
@@ -159,6 +163,7 @@ class Watcher:
         self._emit(Typed(self._step, "act", command))
         self._shell.run(command, timeout=_POLL_TIMEOUT)
         self._held = wanted
+        self._heard_at = time.monotonic() + _HEARS
 
     def _place(self) -> None:
         """Put the text of a look into a file on the target."""
