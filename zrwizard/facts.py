@@ -27,6 +27,7 @@ from zrwizard.freebsd.geli import Attached
 from zrwizard.freebsd.inventory import Inventory
 from zrwizard.freebsd.zpool_features import Feature
 from zrwizard.freebsd.zpool_import import Candidate
+from zrwizard.mover.measure import Link
 
 FORMAT = "zrwizard-facts-1"
 
@@ -127,9 +128,10 @@ class ServerFacts:
 
     `endpoint` is `host port` for the keys, `login` is `user@host:port` for the listings.
     `tree` is None where `tree_of` does not exist there; it came there with properties where
-    `tree_received`; `features` are those of the pool
-    `features_of`, none where the login may not ask; `estimate_of` is the snapshot with the options
-    of its stream, and `refused` says why that estimate failed.
+    `tree_received`; `features` are those of the pool `features_of`, none where the login may not
+    ask; `estimate_of` is the snapshot with the options of its stream, and `refused` says why that
+    estimate failed. `link` is what the way to the login `link_of` brings, None where no measurement
+    came to its end.
     """
 
     endpoint: str = ""
@@ -139,6 +141,8 @@ class ServerFacts:
     tree_of: str = ""
     tree: Inventory | None = None
     tree_received: bool = False
+    link_of: str = ""
+    link: Link | None = None
     features_of: str = ""
     features: Mapping[str, Feature] = field(default_factory=dict)
     estimate_of: str = ""

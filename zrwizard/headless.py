@@ -210,9 +210,9 @@ def progress_line(view: Progress) -> str:
         parts.append(told(view.soonest, view.latest, duration))
         if view.idle >= 10:
             parts.append(f"no byte for {duration(view.idle)}")
-    if view.parts:
+    if view.part:
         parts.append(f"dataset {view.part_number}/{view.parts}")
-    if view.parts != view.streams:
+    if not view.part or view.parts != view.streams:
         parts.append(f"stream {view.finished}/{view.streams}")
     if view.current:
         parts.append(view.current)

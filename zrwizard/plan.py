@@ -95,7 +95,8 @@ class Transfer:
     the stream's size in bytes as `zfs send -nvP` guesses it, None where unknown; `streams` the
     number of streams expected; `nic` the interface whose netstat counters are watched; `pool` the
     pool that grows; `shares` are the datasets in it, for their own progress. `mover` is the
-    directory in which the mover (docs/transfers.md) tells its state, "" where the job is none.
+    directory in which the mover (docs/transfers.md) tells its state, "" where the job is none;
+    `lanes` of its streams come side by side.
     """
 
     text: str
@@ -107,6 +108,7 @@ class Transfer:
     reset: str
     shares: tuple[Share, ...] = ()
     mover: str = ""
+    lanes: int = 1
 
 
 @dataclass(frozen=True, slots=True)

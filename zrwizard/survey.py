@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from zrwizard import holds, survey_system
+from zrwizard import holds, survey_server, survey_system
 from zrwizard.console.errors import NoAnswer
 from zrwizard.facts import DiskFacts, Facts, TargetFacts
 from zrwizard.flows.moves import Look
@@ -24,20 +24,15 @@ from zrwizard.freebsd import (
     gpart,
     host,
     ifconfig,
-    inventory,
     kld,
     lastsector,
     mount,
     netstat,
-    ssh,
-    ssh_dialogue,
     swapinfo,
     sysctl,
     uname,
     zfs,
-    zfs_send,
     zpool,
-    zpool_features,
     zpool_import,
 )
 from zrwizard.freebsd.errors import ParseError
@@ -78,18 +73,10 @@ def look(shell: Shell, facts: Facts, move: Look, emit: Emit) -> Facts:
         match move.what:
             case "target":
                 return replace(facts, target=_target(shell, emit))
-            case "hostkey":
-                return _host_keys(shell, facts, move.detail, emit)
-            case "datasets":
-                return _datasets(shell, facts, move.detail, emit)
-            case "tree":
-                return _tree(shell, facts, move.detail, emit)
-            case "features":
-                return _features(shell, facts, move.detail, emit)
-            case "estimate":
-                return _estimate(shell, facts, move.detail, emit)
             case "system":
                 return replace(facts, system=survey_system.system(shell, emit))
+            case what if what in survey_server.LOOKS:
+                return survey_server.LOOKS[what](shell, facts, move.detail, emit)
             case _:
                 raise SurveyError(f"nobody knows how to look at {move.what!r}", "Report it.", 1)
     except ParseError as error:
@@ -103,7 +90,8 @@ def look(shell: Shell, facts: Facts, move: Look, emit: Emit) -> Facts:
 # --- running ------------------------------------------------------------------------------------
 
 
-def _run(shell: Shell, text: str, timeout: float, emit: Emit) -> Result:
+def run(shell: Shell, text: str, timeout: float, emit: Emit) -> Result:
+    """Return what `text` did on the target within `timeout` seconds, telling it to `emit`."""
     emit(Typed("survey", "survey", text))
     result = shell.run(text, timeout=timeout)
     shown = result.both
@@ -208,7 +196,7 @@ def _target(shell: Shell, emit: Emit) -> TargetFacts:
 
 def _parts(shell: Shell, text: str, timeout: float, emit: Emit, what: str) -> dict[str, Part]:
     try:
-        return split(_run(shell, text, timeout, emit).text)
+        return split(run(shell, text, timeout, emit).text)
     except NoAnswer:
         raise SurveyError(
             f"{what} did not come back within {timeout:.0f} seconds.",
@@ -221,7 +209,7 @@ def _hanging(shell: Shell, text: str, emit: Emit, *, name: str, hung: list[str])
     """Run a probe that a bad disk can hang; None, and its name in `hung`, where it did."""
     timeout = _SCAN_SECONDS + 15
     try:
-        result = _run(shell, text, timeout, emit)
+        result = run(shell, text, timeout, emit)
     except NoAnswer:
         result = None
     if result is not None and result.status != 124:
@@ -346,95 +334,3 @@ def _table(saved: str) -> gpart.Table | None:
         return gpart.parse_backup(saved) if saved else None
     except ParseError:
         return None
-
-
-# --- the server ---------------------------------------------------------------------------------
-
-
-def _host_keys(shell: Shell, facts: Facts, detail: tuple[str, ...], emit: Emit) -> Facts:
-    name, port = detail
-    result = _run(shell, ssh.scan(name, int(port)), 60, emit)
-    keys = ssh.parse_scan(result.text)
-    if not keys:
-        raise SurveyError(
-            f"{name} port {port} gave no ssh host key. {result.errors.strip()}".strip(),
-            "Check the server's name, its port, and that its sshd runs.",
-            4,
-        )
-    server = replace(facts.server, endpoint=f"{name} {port}", keys=keys)
-    return replace(facts, server=server)
-
-
-def _remote(shell: Shell, facts: Facts, text: str, timeout: float, emit: Emit) -> Result:
-    # Only the directory matters: host, port and user stand in the file that the login wrote there.
-    session = ssh.Session(ssh.ALIAS, 22, "root", facts.home)
-    result = _run(shell, ssh.run(session, text), timeout, emit)
-    if result.status == 255:
-        problem = ssh_dialogue.explain(result.errors)
-        raise SurveyError(
-            problem.what if problem else f"The connection to the server failed: {result.both}",
-            problem.now if problem else "Check that the server is up, and start again.",
-            4,
-        )
-    return result
-
-
-def _datasets(shell: Shell, facts: Facts, detail: tuple[str, ...], emit: Emit) -> Facts:
-    result = _remote(shell, facts, zfs.list_roots(), 90, emit)
-    if result.status:
-        raise SurveyError(
-            f"The server did not list its datasets: {result.both}",
-            "Check that zfs is installed there and that the login may use it.",
-            1,
-        )
-    server = replace(facts.server, login=detail[0], roots=zfs.parse_roots(result.text))
-    return replace(facts, server=server)
-
-
-def _tree(shell: Shell, facts: Facts, detail: tuple[str, ...], emit: Emit) -> Facts:
-    (name,) = detail
-    result = _remote(shell, facts, inventory.command(name), 300, emit)
-    if result.status and "does not exist" not in result.errors:
-        raise SurveyError(
-            f"The server did not list {name}: {result.both}",
-            "Look at the dataset on the server, and start again.",
-            1,
-        )
-    found = None if result.status else inventory.parse(result.text.split("\n"))
-    came = found is not None and _was_received(shell, facts, name, emit)
-    server = replace(facts.server, tree_of=name, tree=found, tree_received=came)
-    return replace(facts, server=server)
-
-
-def _was_received(shell: Shell, facts: Facts, name: str, emit: Emit) -> bool:
-    result = _remote(shell, facts, inventory.was_received(name), 300, emit)
-    if result.status:
-        raise SurveyError(
-            f"The server did not tell the properties of {name}: {result.both}",
-            "Look at the dataset on the server, and start again.",
-            1,
-        )
-    return result.text.strip() == "received"
-
-
-def _features(shell: Shell, facts: Facts, detail: tuple[str, ...], emit: Emit) -> Facts:
-    (pool,) = detail
-    result = _remote(shell, facts, zpool_features.get(pool), 60, emit)
-    found = {} if result.status else zpool_features.parse(result.text)
-    return replace(facts, server=replace(facts.server, features_of=pool, features=found))
-
-
-def _estimate(shell: Shell, facts: Facts, detail: tuple[str, ...], emit: Emit) -> Facts:
-    snapshot, *options = detail
-    result = _remote(shell, facts, zfs_send.estimate(snapshot, *options), 300, emit)
-    refused = ""
-    if result.status:
-        known = zfs_send.explain(result.errors)
-        refused = known.what if known else f"The server cannot send it: {result.both}"
-    server = replace(
-        facts.server,
-        estimate_of=" ".join(detail),
-        estimate=None if result.status else zfs_send.parse_estimate(result.text),
-        refused=refused,
-    )
-    return replace(facts, server=server)

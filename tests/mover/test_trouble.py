@@ -303,6 +303,23 @@ def test_what_it_started_ends_with_it(make: Make) -> None:
     assert world.pool("here")["new"]["partial"]
 
 
+def test_nothing_outlives_a_kill_that_comes_before_the_guardian_is_told(make: Make) -> None:
+    world = make()
+    world.add("old", "new", a=150_000)
+    shim = world.root / "bin" / "mv"
+    shim.write_text(
+        "#!/bin/dash\n"
+        '[ "$1" != pids.new ] || [ -e "$ZR_WORLD/killed" ] ||\n'
+        '    { touch "$ZR_WORLD/killed"; kill -9 $PPID; exit; }\n'
+        'exec /bin/mv "$@"\n'
+    )
+    shim.chmod(0o755)
+    assert world.start().wait(SLACK) == -signal.SIGKILL
+    world.until(lambda: not world.alive(), 60)
+    assert world.run() is Status.COMPLETE, world.log
+    assert world.missing() == []
+
+
 def test_a_clean_stop(make: Make) -> None:
     world = make()
     world.add("old", "new", a=3_000_000)

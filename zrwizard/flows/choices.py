@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from zrwizard.facts import DiskFacts
 from zrwizard.flows.shapes import Shape
@@ -13,7 +13,7 @@ from zrwizard.freebsd.inventory import Inventory
 from zrwizard.freebsd.layout import Layout
 from zrwizard.freebsd.tree import SnapshotSet
 from zrwizard.plan import Identity
-from zrwizard.transfer.forest import Decomposition, History
+from zrwizard.transfer.forest import Decomposition, History, Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,26 @@ class Carriage:
         """The estimate for everything, in bytes."""
         return sum(self.sizes.values())
 
+    def sized(self, streams: Iterable[Stream]) -> tuple[Stream, ...]:
+        """Return `streams` with what the server guesses of their datasets."""
+        return tuple(replace(one, size=self.sizes.get(one.source, 0)) for one in streams)
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """Which streams come side by side: the lane of each, see `mover.lanes`; none: one by one.
+
+    `reason` says to people how that came about, empty where there is nothing to say.
+    """
+
+    of: tuple[int, ...] = ()
+    reason: str = ""
+
+    @property
+    def count(self) -> int:
+        """How many streams come side by side."""
+        return len(set(self.of) - {0}) or 1
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -137,6 +157,7 @@ class Choices:
     source: Source
     carriage: Carriage
     made: Decomposition
+    lanes: Lanes
     places: tuple[Place, ...]
     spares: tuple[Place, ...]
     shape: Shape

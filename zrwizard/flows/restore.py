@@ -8,6 +8,7 @@ from zrwizard.facts import Facts, TargetFacts
 from zrwizard.flows import (
     ask_disk,
     ask_geli,
+    ask_lanes,
     ask_network,
     ask_several,
     ask_source,
@@ -86,6 +87,13 @@ KEYS = (
         "Bytes a second at most, such as 10m; none for as fast as it goes.",
         "10m",
         "none",
+    ),
+    Key(
+        "source.streams",
+        "How many streams come side by side: measured (what the link was seen to gain, one on "
+        "turning disks), or 1 to 4.",
+        "2",
+        "measured",
     ),
     Key(
         "source.release",
@@ -203,6 +211,8 @@ def _plan(talk: Talk) -> Plan:
     fitted = ask_source.release(talk, target)
     placed = ask_several.placement(talk, target, ask_transfer.room_for(source, carriage))
     pool = ask_disk.pool(talk, target, ask_transfer.longest(source))
+    made = ask_transfer.made(source, carriage.history, pool)
+    lanes = ask_lanes.streams(talk, login, carriage, made, placed)
     encrypted = ask_geli.encrypted(talk)
     choices = Choices(
         token=facts.token,
@@ -211,7 +221,8 @@ def _plan(talk: Talk) -> Plan:
         login=login,
         source=source,
         carriage=carriage,
-        made=ask_transfer.made(source, carriage.history, pool),
+        made=made,
+        lanes=lanes,
         places=placed.places,
         spares=placed.spares,
         shape=placed.shape,
@@ -282,6 +293,7 @@ def _notes(choices: Choices, target: TargetFacts) -> tuple[str, ...]:
         f"{size.human(left)}.",
         *ask_transfer.told(choices.made, whole=choices.carriage.whole),
         *([_OWN] if choices.source.received else []),
+        *([choices.lanes.reason] if choices.lanes.reason else []),
         choices.compatibility_reason,
         *([_LEFT] if choices.mend == mend_steps.LEAVE else []),
     ]

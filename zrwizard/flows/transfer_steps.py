@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from zrwizard import mover
 from zrwizard.flows import shtext
 from zrwizard.flows.choices import Choices
 from zrwizard.flows.pool_steps import snapshots_are_there, unless_finished
 from zrwizard.freebsd import host, sh, ssh, tree, zfs_receive, zfs_send
+from zrwizard.mover import lanes
 from zrwizard.plan import Command, Danger, Phase, Share, Step, Transfer, Upload
 
 _JOB = "transfer"
@@ -23,6 +22,8 @@ def transfer_steps(choices: Choices) -> tuple[Step, ...]:
         f"Dataset by dataset: {send} there, zfs receive -s -u here. What was cut goes on, what is "
         "finished is never sent again, and nothing is mounted."
     )
+    if choices.lanes.count > 1:
+        why += f" {choices.lanes.count} streams come side by side."
     return (*_writing(choices), _transfer(choices, _in_pieces(choices), why))
 
 
@@ -60,10 +61,7 @@ def _directory(choices: Choices) -> str:
 
 def _writing(choices: Choices) -> list[Step]:
     where = _directory(choices)
-    streams = [
-        replace(stream, size=choices.carriage.sizes.get(stream.source, 0))
-        for stream in choices.made.streams
-    ]
+    streams = choices.carriage.sized(choices.made.streams)
     settings = mover.settings(
         direction=mover.Direction.PULL,
         ssh=ssh.words(choices.login.session),
@@ -83,6 +81,7 @@ def _writing(choices: Choices) -> list[Step]:
             f"the {len(streams)} streams and their order",
         ),
         ("settings", mover.SETTINGS, settings, "how the server is reached, and how patient to be"),
+        *(_lanes(choices) if choices.lanes.of else ()),
     )
     return [
         Step(
@@ -97,6 +96,13 @@ def _writing(choices: Choices) -> list[Step]:
         ),
         *(_file(choices, id, f"{where}/{name}", text, what) for id, name, text, what in files),
     ]
+
+
+def _lanes(choices: Choices) -> tuple[tuple[str, str, str, str], ...]:
+    return (
+        ("lanes", lanes.LANES, lanes.text(choices.lanes.of), "which streams come side by side"),
+        ("lanes-script", "lanes.sh", lanes.SCRIPT, "the script that lets them"),
+    )
 
 
 def _file(choices: Choices, id: str, path: str, text: str, what: str) -> Step:
@@ -116,8 +122,9 @@ def _file(choices: Choices, id: str, path: str, text: str, what: str) -> Step:
 def _in_pieces(choices: Choices) -> Transfer:
     where, carriage = _directory(choices), choices.carriage
     streams = choices.made.streams
+    script = "lanes.sh" if choices.lanes.of else "mover.sh"
     return Transfer(
-        text=sh.command("sh", f"{where}/mover.sh", where),
+        text=sh.command("sh", f"{where}/{script}", where),
         job=_JOB,
         pool=choices.pool,
         nic=choices.network.nic,
@@ -126,6 +133,7 @@ def _in_pieces(choices: Choices) -> Transfer:
         reset="",
         shares=tuple(Share(row.target, carriage.sizes.get(row.source, 0)) for row in streams),
         mover=where,
+        lanes=choices.lanes.count,
     )
 
 

@@ -8,7 +8,7 @@
 # DIR/lanes     for each line of the list, in its order: 0 (comes first) or the number of its lane
 # DIR/lane.N    the directory of that lane's mover; its pause, log and resumed are those of DIR
 #
-# The state has the sums of all lanes; NUMBER counts the datasets that were begun, TARGET and the last
+# The state has the sums of all lanes; NUMBER is one more than datasets are there, TARGET and the last
 # line are those of a lane that is sending, if there is one. SENT and SIZE are of all that are sending.
 # The first lane that fails ends the others like a signal does, and its status is that of the whole.
 # The limit is shared out evenly. One lane cares for the connection's master, so that there is one.
@@ -31,13 +31,13 @@ state() { # state TARGET EVENT PHASE NUMBER SENT SIZE HAD DONE RETRIES
 sum() { # sets sums, target and event by the states of the lanes
     set +f; set -- lane.*/state; set -f
     [ -e "$1" ] || set -- /dev/null
-    awk -v FS='\n' '
+    count=$count awk -v FS='\n' '
     BEGIN { split("ended paused renaming looking waiting sending", word, " ")
             for (n in word) rank[word[n]] = n + 0
             top = unknown = 0; phase = "looking"; target = event = "-" }
     FNR == 1 {
         split($0, part, " ")
-        number += part[2]; sent += part[6]; size += part[7]
+        number += part[2] - (part[1] != "ended" && part[2] > 0); sent += part[6]; size += part[7]
         had += part[8]; finished += part[9]; retries += part[10]
         if (part[1] == "sending" && !part[7]) unknown = 1
         leads = rank[part[1]] > top
@@ -45,7 +45,8 @@ sum() { # sets sums, target and event by the states of the lanes
     }
     FNR == 2 && leads { target = $0 }
     FNR == 3 && leads { event = $0 }
-    END { printf "%s %.0f %.0f %.0f %.0f %.0f %.0f\n%s\n%s\n", phase, number, sent,
+    END { printf "%s %.0f %.0f %.0f %.0f %.0f %.0f\n%s\n%s\n", phase,
+              number < ENVIRON["count"] ? number + 1 : number, sent,
               unknown ? 0 : size, had, finished, retries, target, event }
     ' "$@" >sums
     { read -r sums; read -r target; read -r event; } <sums

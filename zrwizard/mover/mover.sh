@@ -286,7 +286,7 @@ throttle() { # passes at most $limit bytes in a second; dd(1) knows fullblock si
 used() { ask used at "$receiver" zfs get -Hp -o value used "$target" && cat used; }
 watch() { # tells the state, obeys DIR/pause, and tells a slow link from a dead one
     me=watch answer=$probe moved=$(now) came=$moved sent=0 size=0 before=0 held=''
-    while sleep "$(tenths "$tick")"; do
+    while sleep "$(tenths "$tick")" && kill -0 $$ 2>/dev/null; do # the guardian may not know it yet
         counted
         if [ -e pause ] && [ "$tree" = one ]; then echo pause >why; kill "$s"; return; fi
         [ "$sent" = "$before" ] || moved=$(now) came=$moved before=$sent

@@ -1,24 +1,27 @@
-"""`sh mover.sh DIR` in a detached script: see `rehearsal.mover`."""
+"""`sh mover.sh DIR`, `sh lanes.sh DIR` and `sh measure.sh DIR streams`: see `rehearsal.mover`."""
 
 from __future__ import annotations
 
 import re
+import shlex
 
 from zrwizard.rehearsal.commands import Call, program
 from zrwizard.rehearsal.errors import Fail
+from zrwizard.rehearsal.lanes import Lanes
 from zrwizard.rehearsal.mover import Mover
-from zrwizard.rehearsal.moverlist import UNUSABLE
+from zrwizard.rehearsal.moverlist import UNUSABLE, settings
+from zrwizard.rehearsal.process import nested
 
-SCRIPT = re.compile(r"(?<![\w/])sh +(?='?[^\s']*mover\.sh)")
-NAME = "__mover"
+SCRIPT = re.compile(r"(?<![\w/])sh +(?='?[^\s']*/(mover|lanes|measure)\.sh)")
+TRIPS, SECONDS = 10, 1.5
 
 
 def played(text: str) -> str:
-    """A script in which the mover is the program below, as the virtual shell cannot run it."""
-    return SCRIPT.sub(f"{NAME} ", text)
+    """A script in which these are the programs below, as the virtual shell cannot run them."""
+    return SCRIPT.sub(lambda found: f"__{found[1]} ", text)
 
 
-@program(NAME)
+@program("__mover")
 async def mover(call: Call) -> int:
     """mover.sh DIR."""
     if not call.args or not call.exists(call.args[0]):
@@ -26,3 +29,29 @@ async def mover(call: Call) -> int:
     if len(call.args) != 2:
         raise Fail("", UNUSABLE)
     return await Mover(call, call.args[1]).run()
+
+
+@program("__lanes")
+async def lanes(call: Call) -> int:
+    """lanes.sh DIR."""
+    if len(call.args) != 2 or not call.exists(call.args[0]):
+        raise Fail("", UNUSABLE)
+    return await Lanes(call, call.args[1]).run()
+
+
+@program("__measure")
+async def measure(call: Call) -> int:
+    """measure.sh DIR streams: what the network between the machines would bring."""
+    if len(call.args) != 3 or call.args[2] != "streams":
+        raise Fail("", UNUSABLE)
+    there = settings(call.read(f"{call.args[1]}/settings").decode())
+    if await nested(call, shlex.split(f"{there['ssh']} {there['host']} true")):
+        return 0
+    m = call.machine
+    await m.clock.sleep(TRIPS * m.round_trip + 2 * SECONDS)
+    await call.out(f"trip {TRIPS} {TRIPS * m.round_trip * m.rng.uniform(1, 1.1):.6f}\n")
+    two = min(m.stream_rate, m.send_rate / 2)
+    for name, rate in (("one", m.stream_rate), ("two", two), ("two", two)):
+        brought = int(rate * SECONDS * m.rng.uniform(0.97, 1.03))
+        await call.out(f"{name} {brought} {SECONDS:.6f}\n")
+    return 0

@@ -169,7 +169,10 @@ async def sh(call: Call) -> int:
         except Exception as exc:  # bashkit's own error type
             raise Fail(f"sh: Syntax error: {exc}\n", 2) from None
         return 0
-    return await nested(call, ["sh", *call.args], script=prepared(text, params, call.proc.pid))
+    words = ["sh", *call.args]
+    own = played(shlex.join(words))
+    script = prepared(text, params, call.proc.pid) if own == shlex.join(words) else own
+    return await nested(call, words, script=script)
 
 
 def _pids(call: Call, words: list[str]) -> list[Process]:

@@ -67,6 +67,9 @@ class Where:
         return self.disk.content(self.offset)
 
 
+SSH_WINDOW = 2 << 20
+
+
 @dataclass(eq=False)
 class Machine:
     """The whole state of a machine. Only the rehearsal's own loop touches it."""
@@ -113,6 +116,9 @@ class Machine:
     on_command: Callable[[Machine, str, list[str]], None] | None = None
     """Is told of each program right before it runs, with its arguments."""
     send_rate: float = 60e6
+    """Bytes a second that the network brings, of all streams together."""
+    round_trip: float = 0.0005
+    """Seconds over the network and back."""
     streams: dict[str, StreamPlan] = field(default_factory=dict)
     cuts: list[Cut] = field(default_factory=list)
     """Accidents of the network that are still to come, the next one first."""
@@ -154,6 +160,11 @@ class Machine:
     long_commands: list[str] = field(default_factory=list)
     """Argument lists in which a key could be hidden, as ps would have shown them."""
     kernel_id: str = "FreeBSD 14.0-CURRENT #0: Sat Nov 21 19:17:32 UTC 2026"
+
+    @property
+    def stream_rate(self) -> float:
+        """Bytes a second that one stream of ssh brings: at most its window in a round trip."""
+        return min(self.send_rate, SSH_WINDOW / self.round_trip)
 
     def now(self) -> float:
         """Seconds since the epoch by the machine's own clock.

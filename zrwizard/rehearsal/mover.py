@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
+from collections.abc import Collection
 
 from zrwizard.rehearsal.commands import Call
 from zrwizard.rehearsal.errors import Fail
@@ -46,14 +47,15 @@ _ENDS = (
 
 
 class Mover:
-    """One run over the list of a directory."""
+    """One run over the list of a directory, or over the streams `wanted` of it."""
 
-    def __init__(self, call: Call, where: str) -> None:
+    def __init__(self, call: Call, where: str, wanted: Collection[int] | None = None) -> None:
         self._call, self._where, self._m = call, where, call.machine
         try:
             self._set = settings(self._text("settings"))
             rows = [line.split("\t") for line in self._text("list").splitlines()]
-            self._rows = [read_row(row) for row in rows if row[0] == "stream"]
+            streams = [read_row(row) for row in rows if row[0] == "stream"]
+            self._rows = [r for n, r in enumerate(streams) if wanted is None or n in wanted]
             self._renames = [(row[1], row[2]) for row in rows if row[0] == "rename"]
             self._numbers = {k: int(self._set[k]) for k in ("patience", "idle", "first", "longest")}
         except (Fail, KeyError, ValueError, IndexError) as exc:
@@ -108,6 +110,10 @@ class Mover:
         if phase != self._phase:
             self._phase, self._since = phase, now
         target = self._row.target if self._row is not None else "-"
+        self._show(now, target)
+
+    def _show(self, now: int, target: str) -> None:
+        phase = self._phase
         self._call.write(
             f"{self._where}/state",
             f"{phase} {self._number} {len(self._rows)} {self._since} {now} {self._sent} "

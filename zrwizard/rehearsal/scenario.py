@@ -86,6 +86,10 @@ class Scenario:
     """A port on which something else listens already."""
     replug: bool = False
     """The USB disks come back under other names as soon as one was detached."""
+    disk_rotation: str = "unknown"
+    """What geom(8) says of the disk's rotation rate: of the usual virtual disk nothing is known."""
+    round_trip: float = 0.0005
+    """Seconds to the server and back."""
     cuts: tuple[Cut, ...] = ()
     """How the network fails under the transfer."""
     recorded_machine: bool = False
@@ -151,6 +155,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         replace(_RESTORE, name="restore-moved", moved=True),
         replace(_RESTORE, name="link-cut", cuts=(Cut(40 << 20), Cut(300 << 20), Cut(1 << 20))),
+        replace(_RESTORE, name="far", disk_rotation="0", round_trip=0.08),
         replace(_RESTORE, name="link-hangs", cuts=(Cut(100 << 20, hang=600),)),
         replace(
             _RESTORE,

@@ -22,7 +22,10 @@ ROOT_DEVICE = "/dev/iso9660/14_0_CURRENT_AMD64_CD"
 def make_target(scenario: Scenario, clock: Clock, rng: random.Random) -> Machine:
     """hostC, as the scenario wants it."""
     sizes = [(scenario.disk_size, scenario.disk_serial), *scenario.more_disks]
-    disks = [Disk(f"vtbd{n}", size, serial) for n, (size, serial) in enumerate(sizes)]
+    disks = [
+        Disk(f"vtbd{n}", size, serial, rotation=scenario.disk_rotation)
+        for n, (size, serial) in enumerate(sizes)
+    ]
     nics = [Nic("em0", "02:49:be:ad:ba:be", link=scenario.link)]
     cd = Disk(
         "cd0",

@@ -116,6 +116,7 @@ class Rehearsal:
         self.server = make_server(self.scenario, self.clock, self._rng)
         self.server.streams = self.target.streams
         self.target.cuts = list(self.scenario.cuts)
+        self.target.round_trip = self.server.round_trip = self.scenario.round_trip
         door = self.server.door
         assert door is not None  # noqa: S101 - make_server gives it one
         self.door = door

@@ -146,7 +146,7 @@ class Sending:
         m = self._call.machine
         # A real wire is never quite even.
         uneven = 1.0 if self._bytes else m.rng.uniform(0.8, 1.25)
-        pause = size / m.send_rate * uneven + (0 if self._bytes else 0.05)
+        pause = size / m.stream_rate * uneven + (0 if self._bytes else 0.05)
         self._untold += pause
         await m.clock.sleep(pause)
 

@@ -7,20 +7,21 @@ from collections.abc import Sequence
 from zrwizard.freebsd.zfs_receive import ReceiveLog
 from zrwizard.freebsd.zfs_send_progress import SendLog
 from zrwizard.mover import Phase, State
-from zrwizard.plan import Share
+from zrwizard.plan import Share, Transfer
 from zrwizard.transfer.poll import Look
 from zrwizard.transfer.progress import Part, Sample
 
 
-def sample(
-    at: float, look: Look, sent: SendLog, received: ReceiveLog, shares: Sequence[Share]
-) -> Sample:
-    """Return what is known at the monotonic time `at`, in seconds.
+def sample(at: float, look: Look, sent: SendLog, received: ReceiveLog, action: Transfer) -> Sample:
+    """Return what is known of `action` at the monotonic time `at`, in seconds.
 
     The sender tells each second how much of a snapshot went out, the receiver how much a finished
     one was. A snapshot of less than a second is told by the receiver only, and one whose end is
     on its way by the sender only: neither count is too high, so the higher one is taken.
     """
+    shares = action.shares
+    if look.state is not None and action.lanes > 1:
+        return _of_lanes(at, look, look.state, len(shares))
     if look.state is not None:
         return _of_mover(at, look, look.state, shares)
     present = received.current
@@ -55,6 +56,20 @@ def _of_mover(at: float, look: Look, state: State, shares: Sequence[Share]) -> S
         current=here.name if state.phase is Phase.SENDING else "",
         part=Part(here.name, state.number, own, max(here.size, own)) if here.name else None,
         estimate=state.finished + (0 if ended else max(own, here.size) + later),
+        paused=state.phase is Phase.PAUSED,
+    )
+
+
+def _of_lanes(at: float, look: Look, state: State, count: int) -> Sample:
+    """Return what lanes tell: sums of streams side by side, of which no dataset's part is known."""
+    ended = state.phase is Phase.ENDED
+    return Sample(
+        at,
+        net=look.net,
+        used=look.used,
+        sent=state.finished + state.had + state.sent,
+        finished=count if ended and look.rc == 0 else max(0, state.number - 1),
+        current=state.target if state.phase is Phase.SENDING else "",
         paused=state.phase is Phase.PAUSED,
     )
 

@@ -116,7 +116,7 @@ class Watcher:
             status = self._ended(look)
             meter = meter or self._meter(look)
             seen = time.monotonic()
-            meter = meter.add(sample(seen, look, sent, received, self._action.shares))
+            meter = meter.add(sample(seen, look, sent, received, self._action))
             if status is not None:
                 self.log = (self.log + sent.partial)[-_TAIL:]
                 meter = meter.end() if status == 0 else meter
