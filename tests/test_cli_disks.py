@@ -44,8 +44,8 @@ def restore(home: Path, made: Rehearsal, *confirmed: str, **changes: str) -> lis
     given: dict[str, object] = dict(rehearse.answers(made)) | {
         key.replace("__", "."): value for key, value in changes.items()
     }
-    # As an answers file has it.
-    given["target.disks"] = str(given["target.disks"]).split(", ")
+    if "target.disks" in given:  # as an answers file has it
+        given["target.disks"] = str(given["target.disks"]).split(", ")
     path = home / "answers.toml"
     path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in given.items()))
     argv = ["restore", "--headless", "--json", "--console", made.url, "--answers", str(path)]

@@ -20,6 +20,7 @@ from zrwizard.console.errors import MachineLost, NoAnswer
 from zrwizard.facts import Facts, Use
 from zrwizard.flows.moves import Look
 from zrwizard.freebsd import inventory
+from zrwizard.mover.measure import Link
 from zrwizard.run.events import Answered, Event, Note, Typed
 from zrwizard.secrets import Secret
 from zrwizard.shell.api import Job, Result, Rule, unheard
@@ -300,6 +301,26 @@ def test_datasets_tree_estimate(tmp_path: Path) -> None:
     facts, _ = look(shell, "estimate", "hostA@a", facts=facts)
     assert facts.server.estimate is not None
     assert facts.server.estimate.total == 12912
+    assert known.from_json(facts.to_json()) == facts
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "found"),
+    [
+        ("trip 10 0.8\none 3000 1.5\ntwo 2000 1.0\ntwo 1000 1.0\n", 0, Link(0.08, 2000, 3000)),
+        ("trip 10 0.8\none 3000 1.5\n", 0, None),
+        ("", 124, None),
+    ],
+    ids=["whole", "half", "late"],
+)
+def test_the_link_is_measured(
+    tmp_path: Path, said: str, status: int, found: Link | None
+) -> None:
+    shell = Recorded(tmp_path)
+    where = f"/tmp/zr-{TOKEN}/link"
+    shell.add(f"timeout 72 sh {where}/measure.sh {where} streams", said, status)
+    facts, _ = look(shell, "link", "root@10.0.2.2:22", where)
+    assert (facts.server.link_of, facts.server.link) == ("root@10.0.2.2:22", found)
     assert known.from_json(facts.to_json()) == facts
 
 

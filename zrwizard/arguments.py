@@ -54,7 +54,7 @@ def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
         "flow",
         nargs="?",
         choices=(
-            *(RESTORE + kind for kind in ("", "-mirror", "-encrypted", "-moved")),
+            *(RESTORE + kind for kind in ("", "-mirror", "-encrypted", "-moved", "-far")),
             SERVER,
             "preview",
         ),

@@ -8,7 +8,6 @@ from dataclasses import replace
 from zrwizard import survey
 from zrwizard.facts import Facts
 from zrwizard.freebsd import (
-    host,
     inventory,
     sh,
     ssh,
@@ -17,9 +16,8 @@ from zrwizard.freebsd import (
     zfs_send,
     zpool_features,
 )
-from zrwizard.mover import SETTINGS, Direction, measure, settings
-from zrwizard.plan import Upload, typed_text
-from zrwizard.run.events import Event, Typed
+from zrwizard.mover import measure
+from zrwizard.run.events import Event
 from zrwizard.shell.api import Result, Shell
 
 Emit = Callable[[Event], None]
@@ -118,21 +116,12 @@ def _estimate(shell: Shell, facts: Facts, detail: tuple[str, ...], emit: Emit) -
 
 
 def _link(shell: Shell, facts: Facts, detail: tuple[str, ...], emit: Emit) -> Facts:
-    """What the way to the server brings, measured from a directory that is gone afterwards."""
-    where = f"{facts.home}/link"
-    script = f"{where}/measure.sh"
-    told = settings(
-        direction=Direction.PULL, ssh=ssh.words(_session(facts)), host=ssh.ALIAS, shared=True
-    )
-    survey.run(shell, host.make_directory(where, "700"), 30, emit)
-    for path, text in ((script, measure.SCRIPT), (f"{where}/{SETTINGS}", told)):
-        emit(Typed("survey", "survey", typed_text(Upload(path, 0o600, content=text))))
-        shell.upload(path, text.encode())
-    command = sh.command("sh", script, where, "streams")
+    login, where = detail
+    script = sh.command("sh", f"{where}/measure.sh", where, "streams")
+    command = sh.timeout(measure.SECONDS, script)
     result = survey.run(shell, command, measure.SECONDS + 30, emit)
-    survey.run(shell, sh.command("rm", "-rf", where), 30, emit)
     found = None if result.status else measure.link(result.text)
-    return replace(facts, server=replace(facts.server, link_of=detail[0], link=found))
+    return replace(facts, server=replace(facts.server, link_of=login, link=found))
 
 
 LOOKS = {

@@ -57,6 +57,9 @@ def plan_of(name: str) -> Plan:
         machine = with_marks(machine, [Metadata(*mark) for mark in case["marks"]])
     world = World(with_disks(machine, *case["disks"]) if "disks" in case else machine)
     world.server["received"] = case.get("received", False)
+    if "large" in case:
+        rows = [f"full\thostA/{name}@2025-08-08-deep\t12000000\n" for name in case["large"]]
+        world.server["estimate"] = "".join(rows) + f"size\t{12000000 * len(rows)}\n"
     given = {**ANSWERS, "server.host_key": world.server["fingerprint"], **case["answers"]}
     if "target.disks" in given:
         del given["target.disk"]

@@ -115,6 +115,8 @@ class World:
                     estimate=estimate,
                     refused=self.refuses,
                 )
+            case "link":
+                server = replace(server, link_of=move.detail[0], link=self.server["link"])
             case _:
                 raise AssertionError(move.what)
         self.facts = replace(self.facts, server=server)

@@ -40,6 +40,7 @@ dataset = "{tree.POOL}"
 snapshot = "newest"
 boot_environment = "{ENVIRONMENT}"
 release = "13"
+streams = "STREAMS"
 [target]
 DISKS
 swap = "256m"
@@ -58,6 +59,7 @@ class Operator:
     finish: str = "stay"
     disks: tuple[str, ...] = (TARGET_DISK_SERIAL,)
     passphrase: str = ""
+    streams: str = "measured"
 
     def power_cycle(self, *, blank: bool = True, left: tuple[str, ...] = ()) -> Guest:
         """The target anew, with the disks of this restore or those that are `left` of them; it
@@ -74,7 +76,8 @@ class Operator:
         disks = several if len(self.disks) > 1 else f'disk = "{self.disks[0]}"'
         if self.passphrase:
             disks += '\ngeli = "yes"'
-        return ANSWERS.replace("FINISH", self.finish).replace("DISKS", disks)
+        answers = ANSWERS.replace("FINISH", self.finish).replace("DISKS", disks)
+        return answers.replace("STREAMS", self.streams)
 
     def secret(self, name: str, text: str) -> tuple[str, str]:
         """The arguments that give a secret, which lies in a file of its own."""
@@ -134,8 +137,9 @@ def operator(guests: Pair, tmp_path: Path) -> Operator:
 
 @pytest.fixture
 def mirrored(guests: Pair, tmp_path: Path) -> Operator:
-    """One whose target has two blank disks, for a mirror."""
-    found = Operator(tmp_path, guests, disks=(TARGET_DISK_SERIAL, SECOND_DISK_SERIAL))
+    """One whose target has two blank disks, for a mirror, and who has two streams side by side."""
+    disks = (TARGET_DISK_SERIAL, SECOND_DISK_SERIAL)
+    found = Operator(tmp_path, guests, disks=disks, streams="2")
     found.power_cycle()
     return found
 
@@ -275,6 +279,13 @@ def test_a_mirror_starts_without_its_first_disk(mirrored: Operator) -> None:
     status, events = mirrored.run(*mirrored.sure)
     assert status == 0, json.dumps(events[-3:], indent=1)
     target = pair.target
+    (said,) = [
+        str(event["output"])
+        for event in events
+        if event["event"] == "Answered" and event["step"] == "transfer" and event["role"] == "act"
+    ]
+    assert "Lane 1: Dataset 1 of " in said
+    assert "Lane 2: Dataset 1 of " in said
     offered = target.out("zpool import")
     assert re.search(r"mirror-0 +ONLINE\s+zfs0 +ONLINE\s+zfs1 +ONLINE\s*$", offered), offered
     guests_agree(pair.server, target)

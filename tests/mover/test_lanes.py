@@ -73,7 +73,7 @@ def test_they_run_side_by_side_and_their_state_is_the_sum(make: Make) -> None:
 
     world.until(all_three)
     state = seen[-1]
-    assert (state.phase, state.number, state.count) == (Phase.SENDING, 4, 5)
+    assert (state.phase, state.number, state.count) == (Phase.SENDING, 2, 5)
     assert (state.finished, state.had, state.retries) == (1000, 0, 0)
     world.mode("pace", "0")
     process.terminate()

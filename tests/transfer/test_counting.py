@@ -7,7 +7,7 @@ from dataclasses import replace
 from zrwizard.freebsd.zfs_receive import ReceiveLog
 from zrwizard.freebsd.zfs_send_progress import SendLog
 from zrwizard.mover import Phase, State
-from zrwizard.plan import Share
+from zrwizard.plan import Share, Transfer
 from zrwizard.transfer.counting import sample
 from zrwizard.transfer.poll import Look
 from zrwizard.transfer.progress import Part, Sample
@@ -21,9 +21,13 @@ FIRST = (
 SECOND = "receiving full stream of tank/home@a into zroot/home@a\n"
 
 
+def action(shares: tuple[Share, ...], lanes: int = 1) -> Transfer:
+    return Transfer("x", "pull", "zroot", "em0", 9999, 2, "", shares, "/tmp/m", lanes)
+
+
 def see(log: str, shares: tuple[Share, ...] = SHARES) -> Sample:
     sent = SendLog().feed(log)
-    return sample(7.0, LOOK, sent, ReceiveLog().feed(sent.said), shares)
+    return sample(7.0, LOOK, sent, ReceiveLog().feed(sent.said), action(shares))
 
 
 def test_nothing_is_known_before_anything_came() -> None:
@@ -67,9 +71,9 @@ STATE = State(
 )  # fmt: skip
 
 
-def moved(state: State, rc: int | None = None) -> Sample:
+def moved(state: State, rc: int | None = None, lanes: int = 1) -> Sample:
     look = replace(LOOK, state=state, rc=rc)
-    return sample(7.0, look, SendLog(), ReceiveLog(), SHARES)
+    return sample(7.0, look, SendLog(), ReceiveLog(), action(SHARES, lanes))
 
 
 def test_the_mover_tells_what_came_and_what_was_there() -> None:
@@ -93,3 +97,14 @@ def test_before_the_first_and_after_the_last_dataset() -> None:
     ended = moved(over, rc=0)
     assert (ended.sent, ended.finished, ended.estimate) == (9999, 2, 9999)
     assert moved(over, rc=13).finished == 1
+
+
+def test_of_lanes_the_sums_count_and_no_dataset_has_a_bar() -> None:
+    seen = moved(STATE, lanes=2)
+    assert (seen.sent, seen.finished, seen.current) == (2500, 1, "zroot/home")
+    # Which datasets the finished bytes belong to is not known: the plan's own estimate stays.
+    assert (seen.part, seen.estimate) == (None, None)
+    assert moved(replace(STATE, phase=Phase.PAUSED), lanes=2).paused
+    over = replace(STATE, phase=Phase.ENDED, target="-", sent=0, had=0, finished=9999)
+    assert moved(over, rc=0, lanes=2).finished == 2
+    assert moved(over, rc=13, lanes=2).finished == 1

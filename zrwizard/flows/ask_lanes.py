@@ -7,6 +7,7 @@ from zrwizard.flows.ask_several import Placement
 from zrwizard.flows.asking import Due, Talk
 from zrwizard.flows.choices import Carriage, Lanes, Login
 from zrwizard.flows.moves import Choose, Look, Option
+from zrwizard.flows.prepare_steps import link_steps
 from zrwizard.flows.shapes import groups
 from zrwizard.freebsd import size
 from zrwizard.mover import lanes
@@ -40,14 +41,13 @@ def streams(
 ) -> Lanes:
     """Return which streams of `made` come side by side; none where nothing is won by it."""
     wanted = talk.preset(_QUESTION, MEASURED)
-    if wanted not in (MEASURED, "1") and carriage.whole:
-        talk.refuse(
-            _QUESTION, "A stream for everything is one stream.", "Choose another way, or 1."
-        )
-    sized = carriage.sized(made.streams)
     if wanted == "1":
         return _ALONE
+    sized = carriage.sized(made.streams)
     if wanted != MEASURED:
+        if carriage.whole:
+            what = "A stream for everything is one stream."
+            talk.refuse(_QUESTION, what, "Choose another way, or 1.")
         of = lanes.assign(sized, made.renames, int(wanted))
         return Lanes(of, "") if of else Lanes((), _TOGETHER)
     vdevs = len(groups(placed.shape, len(placed.places)))
@@ -69,7 +69,11 @@ def streams(
 def _measured(talk: Talk, login: Login) -> Link | None:
     server: ServerFacts = talk.facts.server
     if server.link_of != login.name:
-        raise Due(Look("link", (login.name,), "Measuring the link to the server, for some seconds"))
+        where = f"{talk.facts.home}/link"
+        steps = link_steps(login.session, where)
+        talk.prepare("Prepare to measure the link", steps, "link", login)
+        detail = (login.name, where)
+        raise Due(Look("link", detail, "Measuring the link to the server, for some seconds"))
     return server.link
 
 

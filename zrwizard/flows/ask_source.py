@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from zrwizard.facts import TargetFacts
@@ -134,7 +135,7 @@ def _snapshot(talk: Talk, inventory: Inventory, root: str) -> SnapshotSet:
             "Name the snapshot to restore without those, or take a recursive one on the server "
             "(zfs snapshot -r).",
         )
-    again = talk if tag == value else Talk(talk.facts, talk.answers.put(question.key, tag))
+    again = talk if tag == value else replace(talk, answers=talk.answers.put(question.key, tag))
     chosen = again.pick(question).value
     return next(found for found in sets if found.tag == chosen)
 
@@ -189,7 +190,7 @@ def _boot_environment(talk: Talk, inventory: Inventory, root: str, chosen: Snaps
     if value is not None:
         short = value.removeprefix(f"{root}/")
         short = short if short.startswith("ROOT/") else f"ROOT/{short}"
-        talk = Talk(talk.facts, talk.answers.put(question.key, short))
+        talk = replace(talk, answers=talk.answers.put(question.key, short))
     return f"{root}/{talk.pick(question).value}"
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Never
 
 from zrwizard.facts import Facts
-from zrwizard.flows.moves import Answers, Ask, Choose, ChooseMany, Enter, Move, Option
-from zrwizard.plan import Problem
+from zrwizard.flows.moves import Answers, Ask, Choose, ChooseMany, Enter, Move, Option, Prepare
+from zrwizard.plan import Plan, Problem, Step
 
 
 class Due(Exception):
@@ -21,10 +21,11 @@ class Due(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """The facts and answers that one `next_move` works with."""
+    """The facts and answers that one `next_move` of the flow `flow` works with."""
 
     facts: Facts
     answers: Answers
+    flow: str
 
     def pick(self, question: Choose) -> Option:
         """Return the option that was answered. Raises `Due` where none, or none that will do."""
@@ -45,6 +46,15 @@ class Talk:
         Raises `Due` for an unknown word.
         """
         return self.pick(question).value if question.key in self.answers else otherwise
+
+    def prepare(self, title: str, steps: tuple[Step, ...], what: str, for_whom: object) -> None:
+        """Have harmless steps done before the plan; with other answers they are done again.
+
+        Raises `Due` until they are done.
+        """
+        mark = f"{what} {for_whom!r}"
+        if mark not in self.facts.prepared:
+            raise Due(Prepare(Plan(self.flow, self.facts.token, title, steps), mark))
 
     def enter(self, question: Enter, check: Callable[[str], str | None]) -> str:
         """Return the text that was answered, the default for an empty one.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from zrwizard import mover
 from zrwizard.flows import shtext
 from zrwizard.flows.choices import Login, Network
 from zrwizard.freebsd import dhclient, host, ifconfig, route, sh, ssh, ssh_dialogue
+from zrwizard.mover import measure
 from zrwizard.plan import Answer, Command, Danger, Dialogue, Phase, Step, Upload
 
 _DoneIf = Callable[[str], str]
@@ -148,6 +151,32 @@ def login_steps(login: Login, *, finished: str | None = None) -> tuple[Step, ...
         steps.append(_key(session, done_if))
     steps.append(_master(login, done_if))
     return tuple(steps)
+
+
+def link_steps(session: ssh.Session, where: str) -> tuple[Step, ...]:
+    """Return the steps after which `measure.sh` can run from the directory `where`."""
+    settings = mover.settings(
+        direction=mover.Direction.PULL, ssh=ssh.words(session), host=ssh.ALIAS, shared=True
+    )
+    return (
+        replace(_directory(where, str), id="link"),
+        _file(
+            "link-script",
+            "Write down the script that measures the link",
+            "It brings zeroes for some seconds, in one stream and in two, and writes nothing.",
+            path=f"{where}/measure.sh",
+            content=measure.SCRIPT,
+            done_if=str,
+        ),
+        _file(
+            "link-settings",
+            "Write down for it how the server is reached",
+            "It uses the connection that is open.",
+            path=f"{where}/{mover.SETTINGS}",
+            content=settings,
+            done_if=str,
+        ),
+    )
 
 
 def _directory(path: str, done_if: _DoneIf) -> Step:

@@ -25,13 +25,13 @@ from zrwizard.flows.choices import Choices
 from zrwizard.flows.disk_steps import again, disk_steps, medium_has_boot_code, medium_has_loader
 from zrwizard.flows.geli_steps import encryption_steps
 from zrwizard.flows.manifest_steps import manifest_steps
-from zrwizard.flows.moves import Answers, Key, Look, Move, Prepare, Review, Stuck
+from zrwizard.flows.moves import Answers, Key, Look, Move, Review, Stuck
 from zrwizard.flows.pool_steps import pool_steps
 from zrwizard.flows.prepare_steps import login_steps, network_steps
 from zrwizard.flows.proof_steps import proof_steps
 from zrwizard.flows.transfer_steps import transfer_steps
 from zrwizard.freebsd import size
-from zrwizard.plan import Plan, Problem, Step
+from zrwizard.plan import Plan, Problem
 
 NAME = "restore"
 TITLE = "Restore a host from a backup server onto a blank disk"
@@ -178,7 +178,7 @@ class Restore:
     def next_move(self, facts: Facts, answers: Answers) -> Move:
         """Return the next question, look or preparation, or the plan to review."""
         try:
-            return Review(_plan(Talk(facts, answers)))
+            return Review(_plan(Talk(facts, answers, NAME)))
         except Due as due:
             return due.move
 
@@ -203,9 +203,10 @@ def _plan(talk: Talk) -> Plan:
     target = _target(facts)
     network = ask_network.network(talk, target)
     host, port = ask_network.endpoint(talk)
-    _prepared(facts, "network", repr((network, host, port)), network_steps(network, host, port))
+    reach = network_steps(network, host, port)
+    talk.prepare("Reach the backup server", reach, "network", (network, host, port))
     login = ask_network.login(talk, host, port)
-    _prepared(facts, "login", repr(login), login_steps(login))
+    talk.prepare("Log in to the backup server", login_steps(login), "login", login)
     source = ask_source.source(talk, login)
     carriage = ask_transfer.carriage(talk, target, source)
     fitted = ask_source.release(talk, target)
@@ -248,14 +249,6 @@ def _target(facts: Facts) -> TargetFacts:
         problem = Problem("console", "The console's shell is not root's.", "Log in as root.")
         raise Due(Stuck((problem,), 4))
     return target
-
-
-def _prepared(facts: Facts, what: str, for_whom: str, steps: tuple[Step, ...]) -> None:
-    """Have harmless steps done before the plan; a changed answer has them done again."""
-    marked = f"{what} {for_whom}"
-    if marked not in facts.prepared:
-        titles = {"network": "Reach the backup server", "login": "Log in to the backup server"}
-        raise Due(Prepare(Plan(NAME, facts.token, titles[what], steps), marked))
 
 
 def build(choices: Choices, target: TargetFacts, warnings: tuple[str, ...] = ()) -> Plan:

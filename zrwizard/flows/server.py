@@ -143,7 +143,7 @@ class SetUp:
     def next_move(self, facts: Facts, answers: Answers) -> Move:
         """Return the next question or look, or the plan to review."""
         try:
-            return Review(_plan(Talk(facts, answers)))
+            return Review(_plan(Talk(facts, answers, NAME)))
         except Due as due:
             return due.move
 

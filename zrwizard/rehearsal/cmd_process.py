@@ -6,10 +6,9 @@ import asyncio
 import re
 import shlex
 
-from zrwizard.rehearsal.cmd_mover import played
 from zrwizard.rehearsal.commands import DRAIN, Call, flags, program, tool
 from zrwizard.rehearsal.errors import Fail
-from zrwizard.rehearsal.process import Process, interpreter, nested, spawn
+from zrwizard.rehearsal.process import Process, interpreter, nested, played, spawn
 
 LOGGED = re.compile(r"^\) *> *(\S+) 2>&1(?: *< */dev/null)?$", re.MULTILINE)
 SIGNALS = {
@@ -155,7 +154,7 @@ def prepared(text: str, params: list[str], pid: int) -> str:
         # The virtual shell fills a compound command's file when it ends; a log must grow.
         text = LOGGED.sub(r") </dev/null", text)
         text = re.sub(r"^\($", f"__log {found[1]}\n(", text, count=1, flags=re.MULTILINE)
-    return head + re.sub(r"(?<!\\)\$\$", str(pid), played(text))
+    return head + re.sub(r"(?<!\\)\$\$", str(pid), text)
 
 
 @program("sh", "/bin")
@@ -170,8 +169,9 @@ async def sh(call: Call) -> int:
             raise Fail(f"sh: Syntax error: {exc}\n", 2) from None
         return 0
     words = ["sh", *call.args]
-    own = played(shlex.join(words))
-    script = prepared(text, params, call.proc.pid) if own == shlex.join(words) else own
+    script = shlex.join(words)
+    if played(script) == script:
+        script = prepared(text, params, call.proc.pid)
     return await nested(call, words, script=script)
 
 

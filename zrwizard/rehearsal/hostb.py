@@ -116,7 +116,8 @@ def host_pool(scenario: Scenario, disk: Disk, rng: random.Random, clock: Clock) 
     pool = _pool("hostA", "vtbd1p1", disk, rng, clock)
     for number, (rel, where, bulk, props) in enumerate(LAYOUT):
         own = ({"mountpoint": where} if where else {}) | props
-        ds = _add(pool, rel, bulk, own, rng=rng, created=1751000000 + number)
+        more = scenario.homes if rel.startswith("home/") else 0
+        ds = _add(pool, rel, bulk + more, own, rng=rng, created=1751000000 + number)
         if rel.startswith("ROOT/"):
             files = host_tree("hostA", extra=f"Welcome to {rel.rpartition('/')[2]}.\n")
             ds.files = moved(files) if scenario.moved else files

@@ -19,6 +19,8 @@ class _Lane(Mover):
     def __init__(self, whole: Lanes, call: Call, where: str, number: int) -> None:
         members = [n for n, lane in enumerate(whole.lane_of) if lane == number]
         super().__init__(call, where, members)
+        # One of them cares for the connection that all use.
+        self._set["shared"] = self._set["shared"] if number < 2 else "no"
         self._whole = whole
         self._name = f"Lane {number}: " if number else "Before the lanes: "
         self.target = "-"
@@ -66,21 +68,28 @@ class Lanes:
         for side in ([0], sorted(set(self.lane_of) - {0})):
             lanes = [_Lane(self, self._call, self._where, n) for n in side if n in self.lane_of]
             self._lanes += lanes
-            work = [asyncio.ensure_future(lane.run()) for lane in lanes]
-            try:
-                for done in asyncio.as_completed(work):
-                    status = await done
-                    if status:
-                        return self._end(status)
-            finally:
-                for one in work:
-                    one.cancel()
-                await asyncio.gather(*work, return_exceptions=True)
-        return self._end(0)
+            status, event = await self._together(lanes)
+            if status:
+                return self._end(status, event)
+        return self._end(0, f"All {len(self.lane_of)} datasets are there.")
 
-    def _end(self, status: int) -> int:
-        event = f"All {len(self.lane_of)} datasets are there."
-        event = next((lane.event for lane in self._lanes if status and lane.event), event)
+    async def _together(self, lanes: list[_Lane]) -> tuple[int, str]:
+        """The first status that is not 0, and the words of that lane."""
+        work = {asyncio.ensure_future(lane.run()): lane for lane in lanes}
+        running = set(work)
+        try:
+            while running:
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for one in done:
+                    if status := one.result():
+                        return status, work[one].event
+        finally:
+            for one in running:
+                one.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+        return 0, ""
+
+    def _end(self, status: int, event: str) -> int:
         stamp = f"{self._call.machine.clock.utc():%H:%M:%S}"
         self._call.write(f"{self._where}/log", f"{stamp} {event}\n".encode(), append=True)
         self._write(int(self._call.machine.clock.now()), "ended", "-", event)

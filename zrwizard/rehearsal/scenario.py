@@ -88,6 +88,8 @@ class Scenario:
     """The USB disks come back under other names as soon as one was detached."""
     disk_rotation: str = "unknown"
     """What geom(8) says of the disk's rotation rate: of the usual virtual disk nothing is known."""
+    homes: int = 0
+    """Bytes that each user's home holds besides what it always does."""
     round_trip: float = 0.0005
     """Seconds to the server and back."""
     cuts: tuple[Cut, ...] = ()
@@ -155,7 +157,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         replace(_RESTORE, name="restore-moved", moved=True),
         replace(_RESTORE, name="link-cut", cuts=(Cut(40 << 20), Cut(300 << 20), Cut(1 << 20))),
-        replace(_RESTORE, name="far", disk_rotation="0", round_trip=0.08),
+        replace(_RESTORE, name="restore-far", disk_rotation="0", round_trip=0.08, homes=700 << 20),
         replace(_RESTORE, name="link-hangs", cuts=(Cut(100 << 20, hang=600),)),
         replace(
             _RESTORE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ _POLL_TIMEOUT = 120.0
 _HEARS = 10.0
 """Seconds within which a mover has noticed that it is to pause or to go on."""
 _TAIL = 4000
+_AS_PLANNED = re.compile(r"(Lane \d: |Before the lanes: )?(Dataset |All \d+ datasets are there)")
 
 
 class TransferLost(Exception):
@@ -251,7 +253,7 @@ class Watcher:
     def _told(self, look: poll.Look) -> None:
         """Say what went wrong with a stream, and that it goes on; each only once."""
         event = look.state.event if look.state is not None else ""
-        if event != self._event and not event.startswith("Dataset "):
+        if event != self._event and not _AS_PLANNED.match(event):
             self._note(event, "warning")
         self._event = event
 
