@@ -434,7 +434,7 @@ def test_one_stream_for_everything_can_be_chosen() -> None:
 
 
 def options_of(world: World, **answers: str) -> tuple[str, str]:
-    """The options of zfs send in the mover's settings, and in the single stream's command."""
+    """More options of zfs send in the mover's settings, and in the single stream's command."""
     plan = reviewed(world, full(world, **answers))
     settings = next(step.action for step in plan.steps if step.id == "mover-settings")
     assert isinstance(settings, Upload)
@@ -449,14 +449,14 @@ def options_of(world: World, **answers: str) -> tuple[str, str]:
 
 def test_blocks_come_as_they_lie_on_disk() -> None:
     world = World(target("blank"))
-    assert options_of(world) == ("-p -L -c -e", "-L -c -e")
+    assert options_of(world) == ("-L -c -e", "-L -c -e")
     looks = [move.detail for move in world.moves if isinstance(move, Look)]
     assert ("hostA@2025-08-08-deep", "-L", "-c", "-e") in looks, "another stream was estimated"
 
 
 def test_blocks_come_plain_where_that_is_wanted() -> None:
     world = World(target("blank"))
-    assert options_of(world, source__form="plain") == ("-p", "")
+    assert options_of(world, source__form="plain") == ("", "")
     assert "features" not in [move.what for move in world.moves if isinstance(move, Look)]
 
 
@@ -472,7 +472,7 @@ def test_an_old_zfs_on_either_side_gets_plain_streams(lacks: str) -> None:
         world.server["features"] = "".join(row for row in rows if "zstd_compress" not in row)
     if lacks == "right":
         world.server["features"] = ""
-    assert options_of(world) == ("-p", "")
+    assert options_of(world) == ("", "")
 
 
 def test_a_limit_is_given_to_the_mover() -> None:
