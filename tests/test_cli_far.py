@@ -47,7 +47,10 @@ def test_four_streams_come_side_by_side_and_it_boots(
         assert max(told.index(f"Lane {n}: Dataset 1 of ") for n in range(1, 5)) < told.index(
             "Lane 4: All "
         )
-        shown = [e for e in events(capsys) if e["event"] == "Progress"]
+        found = events(capsys)
+        (why,) = (e["why"] for e in found if e["event"] == "StepStarted" and e["step"] == "transfer")
+        assert str(why).startswith("Dataset by dataset, 4 side by side: zfs send -b -L -c -e ")
+        shown = [e for e in found if e["event"] == "Progress"]
         assert max(float(str(e["fraction"])) for e in shown if e["fraction"]) == 1.0
         assert {e["part"] for e in shown} == {""}
         counts = [int(str(e["finished"])) for e in shown]

@@ -18,12 +18,12 @@ def transfer_steps(choices: Choices) -> tuple[Step, ...]:
     if choices.carriage.whole:
         return (_transfer(choices, _in_one(choices), _WHOLE),)
     send = " ".join(("zfs send", "-b" if choices.source.received else "-p", *choices.carriage.form))
+    count = choices.lanes.count
+    beside = f", {count} side by side" if count > 1 else ""
     why = (
-        f"Dataset by dataset: {send} there, zfs receive -s -u here. What was cut goes on, what is "
+        f"Dataset by dataset{beside}: {send} there, zfs receive -s -u here. What was cut goes on, what is "
         "finished is never sent again, and nothing is mounted."
     )
-    if choices.lanes.count > 1:
-        why += f" {choices.lanes.count} streams come side by side."
     return (*_writing(choices), _transfer(choices, _in_pieces(choices), why))
 
 
