@@ -48,8 +48,9 @@ def test_four_streams_come_side_by_side_and_it_boots(
             "Lane 4: All "
         )
         found = events(capsys)
-        (why,) = (e["why"] for e in found if e["event"] == "StepStarted" and e["step"] == "transfer")
-        assert str(why).startswith("Dataset by dataset, 4 side by side: zfs send -b -L -c -e ")
+        begun = (e for e in found if e["event"] == "StepStarted")
+        (why,) = (str(e["why"]) for e in begun if e["step"] == "transfer")
+        assert why.startswith("Dataset by dataset, 4 side by side: zfs send -b -L -c -e ")
         shown = [e for e in found if e["event"] == "Progress"]
         assert max(float(str(e["fraction"])) for e in shown if e["fraction"]) == 1.0
         assert {e["part"] for e in shown} == {""}

@@ -21,8 +21,8 @@ def transfer_steps(choices: Choices) -> tuple[Step, ...]:
     count = choices.lanes.count
     beside = f", {count} side by side" if count > 1 else ""
     why = (
-        f"Dataset by dataset{beside}: {send} there, zfs receive -s -u here. What was cut goes on, what is "
-        "finished is never sent again, and nothing is mounted."
+        f"Dataset by dataset{beside}: {send} there, zfs receive -s -u here. What was cut "
+        "goes on, what is finished is never sent again, and nothing is mounted."
     )
     return (*_writing(choices), _transfer(choices, _in_pieces(choices), why))
 
